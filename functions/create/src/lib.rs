@@ -1,0 +1,29 @@
+//! `POST /session`: creates a session.
+
+use std::convert::Infallible;
+
+use dynamodb_web_session::http::{self, Failure};
+use dynamodb_web_session::{SessionManager, Timeouts};
+use lambda_http::{Body, Request, Response};
+use serde_json::Map;
+
+/// Answers `201` with a new session, whatever session the request may name already.
+///
+/// # Errors
+/// None: a failure is an answer too.
+pub async fn handle(sessions: &SessionManager, request: Request) -> Result<Response<Body>, Infallible> {
+    Ok(http::answer(create(sessions, &request).await, sessions.config().id_transport))
+}
+
+async fn create(sessions: &SessionManager, request: &Request) -> Result<Response<Body>, Failure> {
+    let config = sessions.config();
+    let body = http::session_body(request, config.id_transport)?;
+    let timeouts = Timeouts {
+        idle_seconds: body.idle_timeout_seconds.unwrap_or(config.timeouts.idle_seconds),
+        absolute_seconds: body.absolute_timeout_seconds.unwrap_or(config.timeouts.absolute_seconds),
+    };
+    match body.data {
+        Some(data) => http::created(&sessions.create_with(data, timeouts).await?, config.id_transport),
+        None => http::created(&sessions.create_with(Map::new(), timeouts).await?, config.id_transport),
+    }
+}

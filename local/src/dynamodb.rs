@@ -1,0 +1,102 @@
+//! The DynamoDB of the local service: an embedded one, or whichever is named.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use aws_config::Region;
+use aws_config::environment::credentials::EnvironmentVariableCredentialsProvider;
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::meta::region::RegionProviderChain;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
+};
+use dynamodb_web_session::BoxError;
+use dynoxide::Database;
+use tokio::net::TcpListener;
+
+use crate::template::TableProperties;
+
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Starts an embedded DynamoDB on a free port of the loopback interface, and returns its URL. It lives as long
+/// as the runtime.
+///
+/// # Errors
+/// When the file cannot be opened, or no port can be bound.
+pub async fn start_embedded(file: Option<&Path>) -> Result<String, BoxError> {
+    let database = match file {
+        Some(path) => {
+            let path = path.to_str().ok_or("the path of the data file is not UTF-8")?;
+            Database::new(path).map_err(|error| format!("cannot open {path}: {error}"))?
+        }
+        None => Database::memory().map_err(|error| error.to_string())?,
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(sweep(database.clone()));
+    tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
+    Ok(url)
+}
+
+/// Deletes expired items now and then: DynamoDB does, but the embedded one does not by itself.
+async fn sweep(database: Database) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        let database = database.clone();
+        // A sweep that fails is made up for by the next: no session depends on it.
+        let _ = tokio::task::spawn_blocking(move || database.sweep_ttl()).await;
+    }
+}
+
+/// A client for the DynamoDB at `url`, with the functions' own timeouts and retries. Where the environment has
+/// no Region and no credentials it makes some up, as a local DynamoDB takes any.
+pub async fn client(url: &str) -> Client {
+    let made_up = Credentials::new("local", "local", None, None, "local");
+    let credentials =
+        CredentialsProviderChain::first_try("environment", EnvironmentVariableCredentialsProvider::new())
+            .or_else("local", made_up);
+    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(Region::from_static("us-east-1"));
+    let defaults = dynamodb_web_session::aws_defaults();
+    let config = defaults.credentials_provider(credentials).region(region).load().await;
+    Client::from_conf(aws_sdk_dynamodb::config::Builder::from(&config).endpoint_url(url).build())
+}
+
+/// Creates the table as the template describes it, unless it is there.
+///
+/// # Errors
+/// Whatever DynamoDB answers.
+pub async fn ensure_table(client: &Client, name: &str, table: &TableProperties) -> Result<(), BoxError> {
+    if client.describe_table().table_name(name).send().await.is_ok() {
+        return Ok(());
+    }
+    let mut create = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+    for attribute in &table.attribute_definitions {
+        create = create.attribute_definitions(
+            AttributeDefinition::builder()
+                .attribute_name(&attribute.attribute_name)
+                .attribute_type(ScalarAttributeType::from(attribute.attribute_type.as_str()))
+                .build()?,
+        );
+    }
+    for element in &table.key_schema {
+        create = create.key_schema(
+            KeySchemaElement::builder()
+                .attribute_name(&element.attribute_name)
+                .key_type(KeyType::from(element.key_type.as_str()))
+                .build()?,
+        );
+    }
+    create.send().await?;
+    let ttl = TimeToLiveSpecification::builder()
+        .attribute_name(&table.time_to_live_specification.attribute_name)
+        .enabled(true)
+        .build()?;
+    client.update_time_to_live().table_name(name).time_to_live_specification(ttl).send().await?;
+    Ok(())
+}

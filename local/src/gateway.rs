@@ -1,0 +1,297 @@
+//! A stand-in for an API Gateway HTTP API: HTTP in, a payload-2.0 event through `lambda_http`'s adapter, HTTP out.
+//!
+//! What it does to a request is what AWS documents ("Working with AWS Lambda proxy integrations for HTTP
+//! APIs"). It asks for no AWS signature.
+
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use dynamodb_web_session::{BoxError, Clock, SessionManager, SystemClock};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, TRANSFER_ENCODING};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, Body, Context, LambdaEvent, Service};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::template::Route;
+
+/// Lambda takes and gives 6 MB; the event around a body takes some of it, and base64 a third.
+const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
+/// API Gateway's limit on the request line and the headers together ("Quotas for HTTP APIs").
+const MAX_HEAD_BYTES: usize = 10_240;
+/// API Gateway gives a request 30 seconds; a client that takes longer to send its headers is not served.
+const MAX_SECONDS: Duration = Duration::from_secs(30);
+const DRAIN_SECONDS: Duration = Duration::from_secs(5);
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send + 'a>>;
+type Handler = for<'a> fn(&'a SessionManager, lambda_http::Request) -> Answer<'a>;
+
+/// Ties the functions of the template to their code.
+fn handler(function: &str) -> Option<Handler> {
+    Some(match function {
+        "CreateFunction" => |sessions, request| Box::pin(create::handle(sessions, request)),
+        "LoadFunction" => |sessions, request| Box::pin(load::handle(sessions, request)),
+        "SaveFunction" => |sessions, request| Box::pin(save::handle(sessions, request)),
+        "ClearFunction" => |sessions, request| Box::pin(clear::handle(sessions, request)),
+        _ => return None,
+    })
+}
+
+/// The API: its routes, and the sessions behind them.
+pub struct Gateway {
+    handlers: HashMap<(Method, String), Handler>,
+    sessions: SessionManager,
+    requests: AtomicU64,
+}
+
+impl Gateway {
+    /// Puts the handlers behind the template's routes.
+    ///
+    /// # Errors
+    /// When the template names a function that has no handler here.
+    pub fn new(routes: &[Route], sessions: SessionManager) -> Result<Self, BoxError> {
+        let mut handlers = HashMap::new();
+        for route in routes {
+            let handler = handler(&route.function)
+                .ok_or_else(|| format!("template.yaml routes to {}, which has no handler", route.function))?;
+            handlers.insert((route.method.parse()?, route.path.clone()), handler);
+        }
+        Ok(Self { handlers, sessions, requests: AtomicU64::new(0) })
+    }
+
+    /// Serves until `shutdown` completes; requests that are under way then may still end.
+    ///
+    /// # Errors
+    /// When no connection can be accepted any more.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), std::io::Error> {
+        let gateway = Arc::new(self);
+        let address = listener.local_addr()?;
+        let mut http = http1::Builder::new();
+        // hyper's own limit on the head is its buffer; a little above ours, so that ours answers first.
+        http.timer(TokioTimer::new()).header_read_timeout(MAX_SECONDS).max_buf_size(MAX_HEAD_BYTES * 2);
+        let connections = GracefulShutdown::new();
+        tokio::pin!(shutdown);
+        loop {
+            let (stream, peer) = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        // Out of file descriptors, most likely: it passes when connections end.
+                        eprintln!("cannot accept a connection: {error}");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                },
+                () = &mut shutdown => break,
+            };
+            let gateway = Arc::clone(&gateway);
+            let service = service_fn(move |request| {
+                let gateway = Arc::clone(&gateway);
+                async move { Ok::<_, Infallible>(gateway.answer(request, address, peer).await) }
+            });
+            let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
+            // A connection that breaks is its client's affair.
+            tokio::spawn(async move { connection.await.ok() });
+        }
+        tokio::time::timeout(DRAIN_SECONDS, connections.shutdown()).await.ok();
+        Ok(())
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        address: SocketAddr,
+        peer: SocketAddr,
+    ) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let Some(handler) = self.handlers.get(&(head.method.clone(), head.uri.path().to_owned())) else {
+            return message(StatusCode::NOT_FOUND, "Not Found");
+        };
+        if head_bytes(&head) > MAX_HEAD_BYTES {
+            return message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large");
+        }
+        let body = match tokio::time::timeout(MAX_SECONDS, Limited::new(body, MAX_BODY_BYTES).collect()).await
+        {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+            }
+            Ok(Err(_)) => return message(StatusCode::BAD_REQUEST, "Bad Request"),
+            Err(_) => return message(StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
+        };
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let event = event(&head, &body, number, address, peer);
+        // What goes wrong from here on is what API Gateway calls an internal server error.
+        match self.invoke(*handler, &event).await {
+            Ok(response) => response,
+            Err(error) => {
+                eprintln!("the function failed: {error}");
+                message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+            }
+        }
+    }
+
+    async fn invoke(&self, handler: Handler, event: &str) -> Result<Response<Full<Bytes>>, BoxError> {
+        let request: LambdaRequest = serde_json::from_str(event)?;
+        let sessions = &self.sessions;
+        let mut function = Adapter::from(lambda_http::service_fn(move |request| handler(sessions, request)));
+        let response = function.call(LambdaEvent::new(request, Context::default())).await?;
+        FunctionResponse::parse(&serde_json::to_string(&response)?)
+    }
+}
+
+/// What a function returns to API Gateway.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FunctionResponse {
+    status_code: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    cookies: Vec<String>,
+    body: Option<String>,
+    #[serde(default)]
+    is_base64_encoded: bool,
+}
+
+impl FunctionResponse {
+    fn parse(json: &str) -> Result<Response<Full<Bytes>>, BoxError> {
+        let answer: Self = serde_json::from_str(json)?;
+        let body = answer.body.unwrap_or_default();
+        let body = if answer.is_base64_encoded { BASE64_STANDARD.decode(body)? } else { body.into_bytes() };
+        let mut response = Response::builder().status(answer.status_code);
+        for (name, value) in answer.headers {
+            response = response.header(name, value);
+        }
+        for cookie in answer.cookies {
+            response = response.header("set-cookie", cookie);
+        }
+        Ok(response.body(Full::from(body))?)
+    }
+}
+
+/// The payload-2.0 event of a request.
+fn event(
+    head: &hyper::http::request::Parts,
+    body: &[u8],
+    number: u64,
+    address: SocketAddr,
+    peer: SocketAddr,
+) -> String {
+    let method = head.method.as_str();
+    let path = head.uri.path();
+    let (body, is_base64_encoded) = encode_body(&head.headers, body);
+    let mut event = json!({
+        "version": "2.0",
+        "routeKey": format!("{method} {path}"),
+        "rawPath": path,
+        "rawQueryString": head.uri.query().unwrap_or_default(),
+        "headers": fold_headers(&head.headers, address, peer),
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "local",
+            "domainName": address.to_string(),
+            "domainPrefix": "local",
+            "http": {
+                "method": method,
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": peer.ip().to_string(),
+                "userAgent": text(head.headers.get_all("user-agent")),
+            },
+            "requestId": format!("local-{number}"),
+            "routeKey": format!("{method} {path}"),
+            "stage": "$default",
+            "timeEpoch": SystemClock.now().epoch_seconds() * 1000,
+        },
+        "isBase64Encoded": is_base64_encoded,
+    });
+    let cookies: Vec<_> = head
+        .headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|value| lossy(value.as_bytes()).split("; ").map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    if let Some(event) = event.as_object_mut() {
+        if !cookies.is_empty() {
+            event.insert("cookies".into(), cookies.into());
+        }
+        if let Some(body) = body {
+            event.insert("body".into(), body.into());
+        }
+    }
+    event.to_string()
+}
+
+/// Lower-case names, repeated headers joined with commas, cookies apart, and the gateway's own headers over
+/// whatever the client wrote in their place.
+fn fold_headers(headers: &HeaderMap, address: SocketAddr, peer: SocketAddr) -> BTreeMap<String, String> {
+    let mut folded: BTreeMap<_, _> = headers
+        .keys()
+        .filter(|name| **name != COOKIE && **name != CONNECTION && **name != TRANSFER_ENCODING)
+        .map(|name| (name.to_string(), text(headers.get_all(name))))
+        .collect();
+    folded.insert(HOST.to_string(), address.to_string());
+    folded.insert("x-forwarded-for".into(), peer.ip().to_string());
+    folded.insert("x-forwarded-port".into(), address.port().to_string());
+    folded.insert("x-forwarded-proto".into(), "https".into());
+    folded
+}
+
+fn text(values: hyper::header::GetAll<'_, hyper::header::HeaderValue>) -> String {
+    values.iter().map(|value| lossy(value.as_bytes())).collect::<Vec<_>>().join(",")
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Text of a media type that API Gateway knows as text stays text; everything else becomes base64.
+fn encode_body(headers: &HeaderMap, body: &[u8]) -> (Option<String>, bool) {
+    if body.is_empty() && headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0") {
+        return (None, false);
+    }
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_text = media_type.starts_with("text/")
+        || ["application/json", "application/javascript", "application/xml"]
+            .iter()
+            .any(|known| media_type.starts_with(known));
+    match std::str::from_utf8(body) {
+        Ok(text) if is_text => (Some(text.to_owned()), false),
+        _ => (Some(BASE64_STANDARD.encode(body)), true),
+    }
+}
+
+fn head_bytes(head: &hyper::http::request::Parts) -> usize {
+    let line = head.method.as_str().len() + head.uri.to_string().len() + "  HTTP/1.1\r\n".len();
+    let headers = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    line + headers.sum::<usize>()
+}
+
+/// An answer of the gateway itself, in its own form.
+fn message(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(json!({ "message": text }).to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+    response
+}

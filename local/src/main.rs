@@ -1,0 +1,94 @@
+//! `cargo run`: the session service on this machine.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use dynamodb_web_session::{BoxError, Config, IdTransport, SessionManager, logging};
+use local::{Gateway, Template, dynamodb};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Serves web sessions on this machine, over an embedded DynamoDB.
+///
+/// The settings (SESSION_TABLE_NAME and so on) are read from the environment, as the Lambda functions read them.
+#[derive(Parser)]
+#[command(name = "local")]
+struct Arguments {
+    /// The port to serve on; 0 picks a free one.
+    #[arg(long, value_name = "N", default_value_t = 3000)]
+    port: u16,
+
+    /// Keep the sessions in this file, instead of in memory.
+    #[arg(long, value_name = "FILE", conflicts_with = "endpoint")]
+    data: Option<PathBuf>,
+
+    /// Use the DynamoDB at this URL, say DynamoDB Local at http://localhost:8000, instead of the embedded one.
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    logging::init();
+    match serve(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", logging::chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(arguments: Arguments) -> Result<(), BoxError> {
+    let config = Config::from_env()?;
+    let transport = config.id_transport;
+    let template = Template::load()?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port))
+        .await
+        .map_err(|error| format!("cannot serve on port {}: {error}; try --port 0", arguments.port))?;
+    let address = format!("http://localhost:{}", listener.local_addr()?.port());
+
+    let endpoint = match arguments.endpoint {
+        Some(url) => url,
+        None => dynamodb::start_embedded(arguments.data.as_deref()).await?,
+    };
+    let client = dynamodb::client(&endpoint).await;
+    dynamodb::ensure_table(&client, &config.table_name, &template.table)
+        .await
+        .map_err(|error| format!("cannot create table {} at {endpoint}: {error}", config.table_name))?;
+    let gateway = Gateway::new(&template.routes, SessionManager::new(client, config)?)?;
+
+    println!("{address}/session is ready (DynamoDB at {endpoint}). Try, in another terminal:\n");
+    println!("{}", examples(&address, transport));
+    gateway.serve(listener, interrupted()?).await?;
+    println!("stopped");
+    Ok(())
+}
+
+fn examples(address: &str, transport: IdTransport) -> String {
+    match transport {
+        IdTransport::Header => format!(
+            "curl -X POST {address}/session -H 'content-type: application/json' -d '{{\"data\":{{\"fruit\":\"apple\"}}}}'\n\
+             curl {address}/session -H 'x-session-id: PASTE_THE_SESSION_ID'\n\
+             curl -X DELETE {address}/session -H 'x-session-id: PASTE_THE_SESSION_ID' -i\n"
+        ),
+        IdTransport::Cookie => format!(
+            "curl -X POST {address}/session -i -H 'content-type: application/json' -d '{{\"data\":{{\"fruit\":\"apple\"}}}}'\n\
+             curl {address}/session -H 'cookie: __Host-id=PASTE_THE_COOKIE'\n\
+             curl -X DELETE {address}/session -H 'cookie: __Host-id=PASTE_THE_COOKIE' -i\n"
+        ),
+    }
+}
+
+/// Completes at Ctrl-C (SIGINT) or SIGTERM.
+fn interrupted() -> Result<impl Future<Output = ()>, std::io::Error> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,346 @@
+//! Between HTTP and sessions: what is read from a request, and what an answer looks like. One place each.
+
+use lambda_http::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, COOKIE, ETAG, HeaderMap, HeaderName, IF_MATCH, RETRY_AFTER, SET_COOKIE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use lambda_http::http::{HeaderValue, StatusCode};
+use lambda_http::{Body, Request, Response};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use crate::config::{Config, IdTransport};
+use crate::error::{ConfigError, Error};
+use crate::etag::{ETag, IfMatch};
+use crate::id::{LoggableId, SessionId};
+use crate::logging::chain;
+use crate::manager::SessionManager;
+use crate::session::Session;
+
+/// Not `Authorization`: a caller that signs for AWS IAM needs that one itself.
+const ID_HEADER: HeaderName = HeaderName::from_static("x-session-id");
+
+/// Generic, as OWASP asks ("Session ID Name Fingerprinting"), and bound to one host by its prefix
+/// (RFC 6265bis, "The `__Host-` Prefix").
+const ID_COOKIE: &str = "__Host-id";
+const COOKIE_ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Strict";
+
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// Starts a function: its log, and the sessions that its environment describes.
+///
+/// # Errors
+/// The first setting that is not acceptable.
+pub async fn start() -> Result<SessionManager, ConfigError> {
+    crate::logging::init();
+    SessionManager::connect(Config::from_env()?).await
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The request itself is wrong; the text says what it must be. It repeats nothing that the caller wrote.
+    #[error("{0}")]
+    BadRequest(&'static str),
+    /// There is a body, and its `Content-Type` is not `application/json`.
+    #[error("the body must be sent as application/json")]
+    NotJson,
+    /// The session, or its table.
+    #[error(transparent)]
+    Session(#[from] Error),
+}
+
+/// The session ID in a request. `None`: there is none, there are several, or it is malformed. A caller learns
+/// no more of these than of an ID that was never issued.
+pub fn session_id(request: &Request, transport: IdTransport) -> Option<SessionId> {
+    let headers = request.headers();
+    let text = match transport {
+        IdTransport::Header => only(headers.get_all(ID_HEADER).iter())?.to_str().ok()?,
+        IdTransport::Cookie => only(cookies(headers).filter(|(name, _)| *name == ID_COOKIE))?.1,
+    };
+    text.parse().ok()
+}
+
+fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+    items.next().filter(|_| items.next().is_none())
+}
+
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    pairs.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='))
+}
+
+/// What the body of a create or a save may hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionBody<'a> {
+    /// The new data: a JSON object, exactly as it was sent.
+    #[serde(borrow, default, deserialize_with = "object")]
+    pub data: Option<&'a RawValue>,
+    /// The session's own idle timeout.
+    #[serde(default, deserialize_with = "present")]
+    pub idle_timeout_seconds: Option<u64>,
+    /// The session's own absolute timeout.
+    #[serde(default, deserialize_with = "present")]
+    pub absolute_timeout_seconds: Option<u64>,
+}
+
+impl SessionBody<'_> {
+    /// Whether it asks for nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.data.is_none() && self.idle_timeout_seconds.is_none() && self.absolute_timeout_seconds.is_none()
+    }
+}
+
+fn object<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?;
+    if raw.get().starts_with('{') { Ok(Some(raw)) } else { Err(serde::de::Error::custom("not an object")) }
+}
+
+/// A member that is there has a value: `null` is not a way to leave it out.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    u64::deserialize(deserializer).map(Some)
+}
+
+/// Reads the body of a create or a save. A request without a body asks for nothing.
+///
+/// # Errors
+/// [`Failure::NotJson`], and [`Failure::BadRequest`] for whatever else is wrong with it. In cookie transport the
+/// caller is the user, who is not to choose how long a session lives.
+pub fn session_body(request: &Request, transport: IdTransport) -> Result<SessionBody<'_>, Failure> {
+    let bytes: &[u8] = request.body().as_ref();
+    if bytes.is_empty() {
+        return Ok(SessionBody::default());
+    }
+    if !is_json(request.headers()) {
+        return Err(Failure::NotJson);
+    }
+    let body = parse(bytes)?;
+    let has_timeouts = body.idle_timeout_seconds.is_some() || body.absolute_timeout_seconds.is_some();
+    if has_timeouts && transport == IdTransport::Cookie {
+        return Err(Failure::BadRequest("timeouts are not the browser's to choose: leave them out"));
+    }
+    Ok(body)
+}
+
+fn parse(json: &[u8]) -> Result<SessionBody<'_>, Failure> {
+    const NOT_AN_OBJECT: Failure = Failure::BadRequest("the body must be one JSON object in UTF-8");
+    // serde would take an array, too, for its members in their order.
+    if !json.trim_ascii_start().starts_with(b"{") {
+        return Err(NOT_AN_OBJECT);
+    }
+    serde_json::from_slice(json).map_err(|error| match error.classify() {
+        Category::Data => Failure::BadRequest(
+            "the body must have no members but `data` (an object), `idle_timeout_seconds` and \
+             `absolute_timeout_seconds` (whole numbers), none of them twice",
+        ),
+        Category::Io | Category::Syntax | Category::Eof => NOT_AN_OBJECT,
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default();
+    media_type.trim().eq_ignore_ascii_case("application/json")
+}
+
+/// What the request demands of the data that it overwrites; without the header, nothing.
+///
+/// # Errors
+/// [`Failure::BadRequest`] when the header is malformed: to ignore it would overwrite what it protects.
+pub fn if_match(request: &Request) -> Result<IfMatch, Failure> {
+    const MALFORMED: Failure =
+        Failure::BadRequest("If-Match must be * or a list of at most 100 entity tags, each in double quotes");
+    let mut values = request.headers().get_all(IF_MATCH).iter().peekable();
+    if values.peek().is_none() {
+        return Ok(IfMatch::Any);
+    }
+    let values: Result<Vec<_>, _> = values.map(HeaderValue::to_str).collect();
+    values.map_err(|_| MALFORMED)?.join(",").parse().map_err(|_| MALFORMED)
+}
+
+/// What a caller is shown of a session.
+#[derive(Serialize)]
+struct SessionDocument<'a, T> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<&'a str>,
+    loggable_session_id: LoggableId,
+    data: &'a T,
+    created: String,
+    expires: String,
+    idle_timeout_seconds: u64,
+    absolute_timeout_seconds: u64,
+}
+
+impl<'a, T: Serialize> SessionDocument<'a, T> {
+    fn of(session: &'a Session<T>) -> Self {
+        Self {
+            session_id: None,
+            loggable_session_id: session.loggable_id(),
+            data: &session.data,
+            created: session.created().to_string(),
+            expires: session.expires().to_string(),
+            idle_timeout_seconds: session.timeouts.idle_seconds,
+            absolute_timeout_seconds: session.timeouts.absolute_seconds,
+        }
+    }
+
+    fn into_response(self, status: StatusCode, etag: &ETag) -> Result<Response<Body>, Failure> {
+        let json = serde_json::to_string(&self).map_err(Error::Serialize)?;
+        let mut response = with_etag(status, Body::Text(json), etag)?;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(response)
+    }
+}
+
+/// `201`: the one answer that carries the session's ID.
+///
+/// # Errors
+/// [`Error::Serialize`].
+pub fn created<T: Serialize>(
+    session: &Session<T>,
+    transport: IdTransport,
+) -> Result<Response<Body>, Failure> {
+    let mut document = SessionDocument::of(session);
+    let id = session.id().expose();
+    match transport {
+        IdTransport::Header => {
+            document.session_id = Some(id);
+            document.into_response(StatusCode::CREATED, session.etag())
+        }
+        IdTransport::Cookie => {
+            let mut response = document.into_response(StatusCode::CREATED, session.etag())?;
+            let cookie = format!("{ID_COOKIE}={id}; {COOKIE_ATTRIBUTES}");
+            response.headers_mut().insert(SET_COOKIE, header_value(&cookie)?);
+            Ok(response)
+        }
+    }
+}
+
+/// `200`, with the session document.
+///
+/// # Errors
+/// [`Error::Serialize`].
+pub fn loaded<T: Serialize>(session: &Session<T>) -> Result<Response<Body>, Failure> {
+    SessionDocument::of(session).into_response(StatusCode::OK, session.etag())
+}
+
+/// `204`, with the tag of what is stored now.
+///
+/// # Errors
+/// [`Error::CorruptRecord`] when the stored tag cannot stand in a header.
+pub fn saved(etag: &ETag) -> Result<Response<Body>, Failure> {
+    with_etag(StatusCode::NO_CONTENT, Body::Empty, etag)
+}
+
+/// `204`; a browser forgets its cookie.
+pub fn cleared(transport: IdTransport) -> Response<Body> {
+    let mut response = plain(StatusCode::NO_CONTENT, Body::Empty);
+    expire_cookie(&mut response, transport);
+    response
+}
+
+/// The answer to a request: what every answer carries is added here, and a failure becomes one here.
+pub fn answer(result: Result<Response<Body>, Failure>, transport: IdTransport) -> Response<Body> {
+    let mut response = result.unwrap_or_else(|failure| refuse(&failure, transport));
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Problem details (RFC 9457).
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+fn refuse(failure: &Failure, transport: IdTransport) -> Response<Body> {
+    let detail = Some(failure.to_string());
+    match failure {
+        Failure::BadRequest(_) => {
+            problem(StatusCode::BAD_REQUEST, "bad-request", "The request is malformed", detail)
+        }
+        Failure::NotJson => {
+            problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON", detail)
+        }
+        Failure::Session(error) => match error {
+            // The same bytes for every way in which a session can be absent.
+            Error::NotFound => {
+                let mut response =
+                    problem(StatusCode::NOT_FOUND, "no-such-session", "There is no such session", None);
+                expire_cookie(&mut response, transport);
+                response
+            }
+            Error::Changed => {
+                problem(StatusCode::PRECONDITION_FAILED, "session-changed", "The session has changed", detail)
+            }
+            Error::DataTooLarge { .. } => {
+                problem(StatusCode::PAYLOAD_TOO_LARGE, "data-too-large", "The data is too large", detail)
+            }
+            Error::DataTooDeep { .. } | Error::TimeoutOutOfRange { .. } => {
+                problem(StatusCode::BAD_REQUEST, "bad-request", "The request is malformed", detail)
+            }
+            Error::Unavailable(_) => {
+                tracing::error!(error = chain(error), "the session table is unavailable");
+                let mut response = problem(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "unavailable",
+                    "The service is unavailable for the moment",
+                    None,
+                );
+                response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+                response
+            }
+            Error::Serialize(_)
+            | Error::Deserialize(_)
+            | Error::Refused(_)
+            | Error::CorruptRecord(_)
+            | Error::Randomness(_)
+            | Error::NoFreeId => {
+                tracing::error!(error = chain(error), "the call failed");
+                problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed", None)
+            }
+        },
+    }
+}
+
+fn problem(status: StatusCode, name: &str, title: &str, detail: Option<String>) -> Response<Body> {
+    let r#type = format!("urn:problem-type:dynamodb-web-session:{name}");
+    let problem = Problem { r#type: &r#type, title, status: status.as_u16(), detail };
+    // Strings and a number always serialise; the status says the same should they ever not.
+    let mut response = plain(status, Body::Text(serde_json::to_string(&problem).unwrap_or_default()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+fn expire_cookie(response: &mut Response<Body>, transport: IdTransport) {
+    if transport == IdTransport::Cookie {
+        const EXPIRED: HeaderValue =
+            HeaderValue::from_static("__Host-id=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
+        response.headers_mut().insert(SET_COOKIE, EXPIRED);
+    }
+}
+
+fn with_etag(status: StatusCode, body: Body, etag: &ETag) -> Result<Response<Body>, Failure> {
+    let mut response = plain(status, body);
+    response.headers_mut().insert(ETAG, header_value(etag.as_str())?);
+    Ok(response)
+}
+
+/// Only an altered record can hold an `etag` that is no header value.
+fn header_value(text: &str) -> Result<HeaderValue, Failure> {
+    Ok(HeaderValue::from_str(text).map_err(|_| Error::CorruptRecord("etag"))?)
+}
+
+fn plain(status: StatusCode, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,184 @@
+//! Session IDs, and what may stand in a log instead of one.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use rand::TryRng;
+use rand::rngs::{SysError, SysRng};
+use serde::Serialize;
+use sha2::{Digest, Sha512};
+
+/// How many random bytes a session ID may have.
+///
+/// OWASP's Session Management Cheat Sheet ("Session ID Entropy") and ASVS 5.0 ask for at least 128 bits.
+pub const ID_BYTES: RangeInclusive<usize> = 16..=128;
+
+/// A session ID: whoever holds it holds the session.
+///
+/// Its text is base64url without padding; 32 random bytes make 43 characters. It cannot be printed: `Debug`
+/// shows the [`LoggableId`], there is no `Display`, and [`expose`](Self::expose) is the one way to the text.
+#[derive(Clone)]
+pub struct SessionId(String);
+
+/// The text is not a session ID: it is not canonical base64url without padding, or not 16 to 128 bytes long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a session ID: an ID is 16 to 128 bytes in base64url without padding")]
+pub struct MalformedSessionId;
+
+impl SessionId {
+    /// Makes a new ID of `bytes` random bytes from the operating system.
+    ///
+    /// # Errors
+    /// When the operating system has no randomness to give.
+    pub(crate) fn generate(bytes: usize) -> Result<Self, SysError> {
+        let mut random = vec![0; bytes];
+        SysRng.try_fill_bytes(&mut random)?;
+        Ok(Self(BASE64_URL_SAFE_NO_PAD.encode(random)))
+    }
+
+    /// The secret itself, for the one who is to keep it. It belongs in no log and no URL.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What may be logged instead of the ID, and is stored as the table's key.
+    #[must_use]
+    pub fn loggable(&self) -> LoggableId {
+        LoggableId(format!("{:x}", HexDigest(Sha512::digest(&self.0).as_slice())))
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = MalformedSessionId;
+
+    /// Takes an ID of any allowed length, so that a change of `SESSION_ID_BYTES` ends no session.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| MalformedSessionId)?;
+        if !ID_BYTES.contains(&bytes.len()) {
+            return Err(MalformedSessionId);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId(loggable: {})", self.loggable())
+    }
+}
+
+/// The SHA-512 of a session ID's text, in lower-case hexadecimal (128 characters).
+///
+/// It names a session in logs and in the table, and cannot be turned back into the ID
+/// (OWASP Session Management Cheat Sheet, "Logging Sessions Life Cycle").
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct LoggableId(String);
+
+impl LoggableId {
+    /// The hexadecimal text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LoggableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+struct HexDigest<'a>(&'a [u8]);
+
+impl fmt::LowerHex for HexDigest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    /// The pair in the README of the Python library whose sessions these are.
+    const SEED_ID: &str = "WaHnSSou4d5Rq0k11vFGafe4sjMrkwiVhNziIWLLwMc";
+    const SEED_LOGGABLE_ID: &str = "517286da2682be08dc9975612dc86d65487f0990906656f631d419e64dcda6f41f5e0529c290663be315524a0b35777645e0e827d2e982a048b5e2b4bba4e02b";
+
+    #[test]
+    fn the_loggable_id_is_the_sha_512_of_the_text() {
+        let id: SessionId = SEED_ID.parse().unwrap();
+        assert_eq!(id.loggable().as_str(), SEED_LOGGABLE_ID);
+        assert_eq!(id.loggable().to_string(), SEED_LOGGABLE_ID);
+    }
+
+    #[test]
+    fn debug_shows_the_loggable_id_only() {
+        let id: SessionId = SEED_ID.parse().unwrap();
+        let shown = format!("{id:?} {id:#?} {:?}", Some(&id));
+        assert!(!shown.contains(SEED_ID));
+        assert!(shown.contains(SEED_LOGGABLE_ID));
+    }
+
+    #[test]
+    fn a_generated_id_has_the_length_that_was_asked_for_and_parses() {
+        for (bytes, characters) in [(16, 22), (32, 43), (128, 171)] {
+            let id = SessionId::generate(bytes).unwrap();
+            assert_eq!(id.expose().len(), characters);
+            assert_eq!(id.expose().parse::<SessionId>().unwrap().expose(), id.expose());
+        }
+    }
+
+    #[test]
+    fn generated_ids_differ() {
+        let ids: HashSet<_> =
+            (0..1000).map(|_| SessionId::generate(16).unwrap().expose().to_owned()).collect();
+        assert_eq!(ids.len(), 1000);
+    }
+
+    #[test]
+    fn what_is_not_canonical_base64url_of_the_right_length_is_refused() {
+        let too_short = "A".repeat(20); // 15 bytes
+        let too_long = "A".repeat(172); // 129 bytes
+        let padded = format!("{SEED_ID}=");
+        let spaced = format!(" {SEED_ID}");
+        let trailing_bits = format!("{}d", &SEED_ID[..42]); // decodes to the bytes of SEED_ID, but is not its text
+        let standard_alphabet = format!("+/{}", &SEED_ID[2..]);
+        let doubled = format!("{SEED_ID},{SEED_ID}");
+        for text in [
+            "",
+            &too_short,
+            &too_long,
+            &padded,
+            &spaced,
+            &trailing_bits,
+            &standard_alphabet,
+            &doubled,
+            "\u{1F36A}\u{1F36A}\u{1F36A}\u{1F36A}\u{1F36A}\u{1F36A}",
+        ] {
+            assert_eq!(text.parse::<SessionId>().unwrap_err(), MalformedSessionId, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics_and_accepts_only_what_it_would_write(text in "\\PC{0,200}") {
+            if let Ok(id) = text.parse::<SessionId>() {
+                let bytes = BASE64_URL_SAFE_NO_PAD.decode(&text).unwrap();
+                prop_assert!(ID_BYTES.contains(&bytes.len()));
+                prop_assert_eq!(BASE64_URL_SAFE_NO_PAD.encode(bytes), id.expose());
+            }
+        }
+
+        #[test]
+        fn every_id_of_an_allowed_length_parses(bytes in proptest::collection::vec(any::<u8>(), ID_BYTES)) {
+            prop_assert!(BASE64_URL_SAFE_NO_PAD.encode(bytes).parse::<SessionId>().is_ok());
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Web sessions in DynamoDB, following OWASP's advice by default.
+//!
+//! A [`SessionManager`] has four verbs: [`create`](SessionManager::create), [`load`](SessionManager::load),
+//! [`save`](SessionManager::save) and [`clear`](SessionManager::clear).
+//!
+//! - An ID is 32 random bytes from the operating system, and never chosen by a caller. The table holds only its
+//!   SHA-512, and a [`SessionId`] cannot be printed.
+//! - An idle and an absolute timeout are enforced on every call. What was cleared or has expired stays dead,
+//!   whichever requests race with its end.
+//! - One DynamoDB request for each call; a load that slides the idle deadline takes two.
+//!
+//! The README shows the verbs in use.
+
+mod clock;
+mod config;
+mod error;
+mod etag;
+#[cfg(feature = "http")]
+pub mod http;
+mod id;
+#[cfg(feature = "http")]
+pub mod logging;
+mod manager;
+mod session;
+mod table;
+mod timeouts;
+
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use config::{Config, IdTransport};
+pub use error::{BoxError, ConfigError, Error};
+pub use etag::{ETag, IfMatch, MalformedIfMatch};
+pub use id::{ID_BYTES, LoggableId, MalformedSessionId, SessionId};
+pub use manager::{MAX_DATA_DEPTH, SessionManager, Update, aws_defaults};
+pub use session::Session;
+pub use timeouts::Timeouts;

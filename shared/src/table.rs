@@ -1,0 +1,358 @@
+//! The session table. Every DynamoDB expression stands here, and nowhere else.
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::etag::{ETag, IfMatch};
+use crate::id::LoggableId;
+use crate::timeouts::{Deadlines, Timeouts};
+
+/// Without it an expired or cleared session could be written back to life: TTL deletes days late, and an
+/// update of a missing item creates it. A comparison with a missing attribute is false.
+const ALIVE: &str = "expires > :now AND absolute_expires > :now";
+
+type Item = HashMap<String, AttributeValue>;
+
+/// What one item of the table says.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) data: String,
+    pub(crate) etag: ETag,
+    pub(crate) created: Timestamp,
+    pub(crate) idle_seconds: u64,
+    pub(crate) deadlines: Deadlines,
+}
+
+/// What a save changes. What is `None` stays as it is.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) data: Option<String>,
+    pub(crate) idle_seconds: Option<u64>,
+    pub(crate) absolute_seconds: Option<u64>,
+    pub(crate) if_match: IfMatch,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    client: Client,
+    name: String,
+}
+
+impl Table {
+    pub(crate) fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+
+    /// Stores a new record. The only call that brings one into being. False: the key is taken.
+    pub(crate) async fn insert(&self, id: &LoggableId, record: &Record) -> Result<bool, Error> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(record.to_item(id)))
+            .condition_expression("attribute_not_exists(id)");
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_failed_condition(&error) => Ok(false),
+            Err(error) => Err(classify(error)),
+        }
+    }
+
+    /// The record, dead or alive.
+    pub(crate) async fn get(&self, id: &LoggableId) -> Result<Option<Record>, Error> {
+        // A consistent read, or a cleared session could be seen for another second.
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key("id", string(id.as_str()))
+            .consistent_read(true);
+        let output = get.send().await.map_err(classify)?;
+        output.item.map(Record::from_item).transpose()
+    }
+
+    /// Slides the idle deadline of a live session. False: there is none.
+    pub(crate) async fn touch(&self, id: &LoggableId, now: Timestamp) -> Result<bool, Error> {
+        Ok(self.send_touch(id, now, ReturnValue::None).await?.is_some())
+    }
+
+    /// Slides the idle deadline of a live session, and reads it, in one request.
+    pub(crate) async fn touch_and_get(
+        &self,
+        id: &LoggableId,
+        now: Timestamp,
+    ) -> Result<Option<Record>, Error> {
+        self.send_touch(id, now, ReturnValue::AllNew).await?.map(Record::from_item).transpose()
+    }
+
+    async fn send_touch(
+        &self,
+        id: &LoggableId,
+        now: Timestamp,
+        returned: ReturnValue,
+    ) -> Result<Option<Item>, Error> {
+        let update = self
+            .update(id, now)
+            .update_expression("SET expires = idle_timeout + :now")
+            .condition_expression(ALIVE)
+            .return_values(returned);
+        match update.send().await {
+            Ok(output) => Ok(Some(output.attributes.unwrap_or_default())),
+            Err(error) if is_failed_condition(&error) => Ok(None),
+            Err(error) => Err(classify(error)),
+        }
+    }
+
+    /// Changes a live session, which counts as a use of it, and returns the tag of its data.
+    pub(crate) async fn save(&self, id: &LoggableId, change: Change, now: Timestamp) -> Result<ETag, Error> {
+        let etag = change.data.as_deref().map(ETag::of);
+        let mut update = self.update(id, now);
+        let mut set = Vec::new();
+
+        match (change.data, &etag) {
+            (Some(data), Some(etag)) => {
+                set.push("#data = :data, etag = :etag");
+                update = update
+                    .expression_attribute_names("#data", "data") // a reserved word
+                    .expression_attribute_values(":data", string(data))
+                    .expression_attribute_values(":etag", string(etag.as_str()));
+            }
+            // The caller is told the tag all the same: an attribute that is set is one that can be returned.
+            _ => {
+                set.push("etag = etag");
+                update = update.return_values(ReturnValue::UpdatedNew);
+            }
+        }
+        match change.idle_seconds {
+            Some(seconds) => {
+                set.push("idle_timeout = :idle, expires = :idle_deadline");
+                update = update
+                    .expression_attribute_values(":idle", number(seconds))
+                    .expression_attribute_values(":idle_deadline", time(now.plus_seconds(seconds)));
+            }
+            None => set.push("expires = idle_timeout + :now"),
+        }
+        if let Some(seconds) = change.absolute_seconds {
+            set.push("absolute_expires = created + :absolute");
+            update = update.expression_attribute_values(":absolute", number(seconds));
+        }
+
+        let (condition, tags) = if_match_condition(&change.if_match);
+        for (name, tag) in tags {
+            update = update.expression_attribute_values(name, string(tag.as_str()));
+        }
+        let update = update
+            .update_expression(format!("SET {}", set.join(", ")))
+            .condition_expression(condition)
+            // It tells a dead session from changed data without another request.
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+
+        match update.send().await {
+            Ok(output) => match etag {
+                Some(etag) => Ok(etag),
+                None => Ok(ETag::stored(text(&mut output.attributes.unwrap_or_default(), "etag")?)),
+            },
+            Err(error) => Err(refused_save(error, now)),
+        }
+    }
+
+    /// Deletes the record, if there is one.
+    pub(crate) async fn delete(&self, id: &LoggableId) -> Result<(), Error> {
+        let delete = self.client.delete_item().table_name(&self.name).key("id", string(id.as_str()));
+        delete.send().await.map_err(classify)?;
+        Ok(())
+    }
+
+    fn update(&self, id: &LoggableId, now: Timestamp) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.name)
+            .key("id", string(id.as_str()))
+            .expression_attribute_values(":now", time(now))
+    }
+}
+
+impl Record {
+    fn to_item(&self, id: &LoggableId) -> Item {
+        HashMap::from([
+            ("id".into(), string(id.as_str())),
+            ("data".into(), string(&self.data)),
+            ("etag".into(), string(self.etag.as_str())),
+            ("created".into(), time(self.created)),
+            ("idle_timeout".into(), number(self.idle_seconds)),
+            ("expires".into(), time(self.deadlines.idle)),
+            ("absolute_expires".into(), time(self.deadlines.absolute)),
+        ])
+    }
+
+    fn from_item(mut item: Item) -> Result<Self, Error> {
+        Ok(Self {
+            data: text(&mut item, "data")?,
+            etag: ETag::stored(text(&mut item, "etag")?),
+            created: timestamp(&item, "created")?,
+            idle_seconds: whole_number(&item, "idle_timeout")?,
+            deadlines: deadlines(&item)?,
+        })
+    }
+
+    /// The timeouts that the session lives by.
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            idle_seconds: self.idle_seconds,
+            absolute_seconds: self.deadlines.absolute.seconds_since(self.created),
+        }
+    }
+}
+
+/// The condition of a save, and the values that it names.
+fn if_match_condition(if_match: &IfMatch) -> (String, Vec<(String, &ETag)>) {
+    match if_match {
+        IfMatch::Any => (ALIVE.to_owned(), Vec::new()),
+        IfMatch::OneOf(tags) => {
+            let tags: Vec<_> =
+                tags.iter().enumerate().map(|(i, tag)| (format!(":if_match_{i}"), tag)).collect();
+            let names: Vec<_> = tags.iter().map(|(name, _)| name.as_str()).collect();
+            (format!("{ALIVE} AND etag IN ({})", names.join(", ")), tags)
+        }
+    }
+}
+
+/// A save whose condition failed met a dead session, or data that If-Match does not name.
+fn refused_save(error: SdkError<UpdateItemError>, now: Timestamp) -> Error {
+    if !is_failed_condition(&error) {
+        return classify(error);
+    }
+    let item = match error.into_service_error() {
+        UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
+        _ => None,
+    };
+    match item.as_ref().map(deadlines) {
+        Some(Ok(deadlines)) if deadlines.is_alive(now) => Error::Changed,
+        Some(Err(corrupt)) => corrupt,
+        _ => Error::NotFound,
+    }
+}
+
+fn is_failed_condition<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
+}
+
+/// Tells what may pass by itself from what somebody has to mend.
+fn classify<E>(error: SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    let may_pass = match &error {
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        SdkError::ServiceError(answer) => {
+            answer.raw().status().is_server_error()
+                || matches!(
+                    answer.err().code(),
+                    Some(
+                        "ProvisionedThroughputExceededException"
+                            | "RequestLimitExceeded"
+                            | "ThrottlingException"
+                    )
+                )
+        }
+        _ => false,
+    };
+    if may_pass { Error::Unavailable(error.into()) } else { Error::Refused(error.into()) }
+}
+
+fn string(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+fn number(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+fn time(timestamp: Timestamp) -> AttributeValue {
+    number(timestamp.epoch_seconds())
+}
+
+fn text(item: &mut Item, attribute: &'static str) -> Result<String, Error> {
+    match item.remove(attribute) {
+        Some(AttributeValue::S(text)) => Ok(text),
+        _ => Err(Error::CorruptRecord(attribute)),
+    }
+}
+
+fn whole_number(item: &Item, attribute: &'static str) -> Result<u64, Error> {
+    match item.get(attribute) {
+        Some(AttributeValue::N(number)) => number.parse().map_err(|_| Error::CorruptRecord(attribute)),
+        _ => Err(Error::CorruptRecord(attribute)),
+    }
+}
+
+fn timestamp(item: &Item, attribute: &'static str) -> Result<Timestamp, Error> {
+    whole_number(item, attribute).map(Timestamp::from_epoch_seconds)
+}
+
+fn deadlines(item: &Item) -> Result<Deadlines, Error> {
+    Ok(Deadlines { idle: timestamp(item, "expires")?, absolute: timestamp(item, "absolute_expires")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SessionId;
+
+    fn record() -> Record {
+        let timeouts = Timeouts { idle_seconds: 30, absolute_seconds: 100 };
+        let created = Timestamp::from_epoch_seconds(1_800_000_000);
+        Record {
+            data: r#"{"a":1}"#.into(),
+            etag: ETag::of(r#"{"a":1}"#),
+            created,
+            idle_seconds: timeouts.idle_seconds,
+            deadlines: Deadlines::new(timeouts, created, created),
+        }
+    }
+
+    fn item() -> Item {
+        record().to_item(&SessionId::generate(32).unwrap().loggable())
+    }
+
+    #[test]
+    fn a_record_comes_back_from_its_item() {
+        let back = Record::from_item(item()).unwrap();
+        assert_eq!(back.data, record().data);
+        assert_eq!(back.etag, record().etag);
+        assert_eq!(back.created, record().created);
+        assert_eq!(back.deadlines, record().deadlines);
+        assert_eq!(back.timeouts(), Timeouts { idle_seconds: 30, absolute_seconds: 100 });
+    }
+
+    #[test]
+    fn an_item_has_the_documented_attributes_and_no_others() {
+        let item = item();
+        let mut names: Vec<_> = item.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["absolute_expires", "created", "data", "etag", "expires", "id", "idle_timeout"]);
+    }
+
+    #[test]
+    fn a_missing_or_odd_attribute_is_named() {
+        for attribute in ["data", "etag", "created", "idle_timeout", "expires", "absolute_expires"] {
+            for broken in [None, Some(AttributeValue::Bool(true)), Some(AttributeValue::N("1.5".into()))] {
+                let mut item = item();
+                item.remove(attribute);
+                if let Some(value) = broken {
+                    item.insert(attribute.into(), value);
+                }
+                let error = Record::from_item(item).unwrap_err();
+                assert!(matches!(error, Error::CorruptRecord(named) if named == attribute), "{error:?}");
+            }
+        }
+    }
+}

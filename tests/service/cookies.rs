@@ -1,0 +1,88 @@
+//! Cookie transport: the callers are browsers.
+
+use dynamodb_web_session::{Config, IdTransport};
+use serde_json::json;
+
+use crate::fixture::Service;
+
+const EXPIRED_COOKIE: &str = "__Host-id=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0";
+
+async fn cookie_service() -> Service {
+    Service::with(Config { id_transport: IdTransport::Cookie, ..Config::default() }).await
+}
+
+#[tokio::test]
+async fn a_session_lives_in_a_cookie() {
+    let service = cookie_service().await;
+    let created = service.post().json(&json!({ "data": { "a": 1 } })).send().await;
+    let id = created.assert_status(201).cookie_id();
+    let expected = format!("__Host-id={}; Path=/; Secure; HttpOnly; SameSite=Strict", id.expose());
+    assert_eq!(created.header("set-cookie"), expected);
+    assert!(!created.body.contains(id.expose()), "script must not be able to read it");
+    assert!(created.json().get("session_id").is_none());
+
+    assert_eq!(service.get().cookie(&id).send().await.assert_status(200).data(), json!({ "a": 1 }));
+    service.put().cookie(&id).json(&json!({ "data": { "a": 2 } })).send().await.assert_status(204);
+    assert_eq!(service.get().cookie(&id).send().await.data(), json!({ "a": 2 }));
+
+    let cleared = service.delete().cookie(&id).send().await;
+    assert_eq!(cleared.assert_status(204).header("set-cookie"), EXPIRED_COOKIE);
+    assert_eq!(service.record(&id).await, None);
+    let dead = service.get().cookie(&id).send().await;
+    dead.problem(404);
+    assert_eq!(dead.header("set-cookie"), EXPIRED_COOKIE);
+    assert_eq!(service.get().send().await, dead);
+}
+
+#[tokio::test]
+async fn other_cookies_do_no_harm_and_two_of_ours_are_no_session() {
+    let service = cookie_service().await;
+    let id = service.post().send().await.cookie_id();
+    let ours = format!("__Host-id={}", id.expose());
+    for cookies in
+        [format!("a=b; {ours}; c=d"), format!("{ours};x"), format!("id=1; {ours}; Host-id=2; __host-id=3")]
+    {
+        service.get().header("cookie", &cookies).send().await.assert_status(200);
+    }
+    for cookies in [
+        format!("{ours}; {ours}"),
+        format!("{ours}; __Host-id="),
+        format!("__Host-id=x; {ours}"),
+        format!("__Host-id=\"{}\"", id.expose()),
+        "__Host-id".to_owned(),
+        ";;;===".to_owned(),
+    ] {
+        service.get().header("cookie", &cookies).send().await.problem(404);
+    }
+    service.get().cookie(&id).cookie(&id).send().await.problem(404);
+}
+
+#[tokio::test]
+async fn each_transport_takes_the_id_from_its_own_place_only() {
+    let service = cookie_service().await;
+    let id = service.post().send().await.cookie_id();
+    service.get().id(&id).send().await.problem(404);
+    service.delete().id(&id).send().await.assert_status(204);
+    service.get().cookie(&id).send().await.assert_status(200);
+
+    let service = Service::start().await;
+    let id = service.create(json!({})).await;
+    service.get().cookie(&id).send().await.problem(404);
+    service.delete().cookie(&id).send().await.assert_status(204);
+    let loaded = service.load(&id).await;
+    assert_eq!(loaded.assert_status(200).header("set-cookie"), "");
+}
+
+#[tokio::test]
+async fn a_browser_may_not_choose_its_timeouts() {
+    let service = cookie_service().await;
+    let id = service.post().send().await.cookie_id();
+    for body in [
+        json!({ "idle_timeout_seconds": 60 }),
+        json!({ "absolute_timeout_seconds": 60 }),
+        json!({ "data": {}, "idle_timeout_seconds": 60 }),
+    ] {
+        service.post().json(&body).send().await.problem(400);
+        service.put().cookie(&id).json(&body).send().await.problem(400);
+    }
+}

@@ -1,0 +1,114 @@
+//! The table service fails: the answer says so, and says nothing else.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use dynamodb_web_session::{Config, Error, SessionManager};
+use local::dynamodb;
+use serde_json::json;
+
+use crate::fixture::{Call, Service};
+
+/// The four calls, on a session that is there.
+async fn calls(service: &Service) -> [Call; 4] {
+    let id = service.create(json!({})).await;
+    [
+        service.post(),
+        service.get().id(&id),
+        service.put().id(&id).json(&json!({ "data": {} })),
+        service.delete().id(&id),
+    ]
+}
+
+#[tokio::test]
+async fn throttling_and_failure_are_503_with_retry_after_and_never_404() {
+    let service = Service::start().await;
+    for (status, error) in [
+        (400, "ProvisionedThroughputExceededException"),
+        (400, "ThrottlingException"),
+        (400, "RequestLimitExceeded"),
+        (500, "InternalServerError"),
+        (503, "ServiceUnavailable"),
+    ] {
+        for call in calls(&service).await {
+            service.proxy.answer(3, status, error);
+            let answer = call.send().await;
+            assert_eq!(answer.problem(503), "", "{error}");
+            assert_eq!(answer.header("retry-after"), "1");
+            assert!(!answer.body.contains("meddled") && !answer.body.contains(error));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fault_that_passes_is_not_noticed() {
+    let service = Service::start().await;
+    for (call, status) in calls(&service).await.into_iter().zip([201, 200, 204, 204]) {
+        service.proxy.answer(1, 500, "InternalServerError");
+        call.send().await.assert_status(status);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_500_with_nothing_of_the_inside_in_it() {
+    let service = Service::start().await;
+    let mut answers = Vec::new();
+    for error in ["ResourceNotFoundException", "AccessDeniedException", "ValidationException"] {
+        for call in calls(&service).await {
+            service.proxy.answer(1, 400, error);
+            let answer = call.send().await;
+            assert_eq!(answer.problem(500), "");
+            answers.push(answer);
+        }
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "one body for all of them");
+}
+
+#[tokio::test]
+async fn a_record_that_somebody_altered_is_500_and_stays_as_it_is() {
+    let service = Service::start().await;
+    for (attribute, value) in [
+        ("data", AttributeValue::N("1".into())),
+        ("data", AttributeValue::S("not json".into())),
+        ("expires", AttributeValue::S("soon".into())),
+        ("created", AttributeValue::Null(true)),
+        ("etag", AttributeValue::S("line\nbreak".into())),
+    ] {
+        let id = service.create(json!({})).await;
+        service.tamper(&id, attribute, value).await;
+        let before = service.record(&id).await;
+        let status = service.load(&id).await.status.as_u16();
+        assert!([500, 404].contains(&status), "{attribute}: {status}");
+        assert_eq!(service.record(&id).await, before);
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_out_of_reach_is_unavailable_and_not_an_absent_session() {
+    let service = Service::start().await;
+    let id = service.create(json!({})).await;
+    // A port that nobody listens on: bound, and given back.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let client = dynamodb::client(&format!("http://127.0.0.1:{port}")).await;
+    let sessions = SessionManager::new(client, Config::default()).unwrap();
+    let error = sessions.load::<serde_json::Value>(&id).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_missing_table_is_refused_and_its_name_stays_inside() {
+    let service = Service::start().await;
+    let id = service.create(json!({})).await;
+    service.dynamodb.delete_table().table_name(&service.table).send().await.unwrap();
+    let answer = service.load(&id).await;
+    answer.problem(500);
+    assert!(!answer.body.contains(&service.table));
+}
+
+#[tokio::test]
+async fn three_taken_ids_in_a_row_end_a_create() {
+    let service = Service::start().await;
+    service.proxy.answer(3, 400, "ConditionalCheckFailedException");
+    service.post().send().await.problem(500);
+    assert_eq!(service.proxy.operations().len(), 3);
+    assert_eq!(service.records().await, 0);
+}

@@ -1,0 +1,241 @@
+//! A service of one's own for each test, and sentences to speak to it in.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use dynamodb_web_session::{Clock, Config, ManualClock, SessionId, SessionManager, SystemClock};
+use local::{Gateway, Template, dynamodb};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::proxy::Proxy;
+
+/// A running service with a table of its own and a clock that stands still.
+pub struct Service {
+    pub clock: ManualClock,
+    pub proxy: Proxy,
+    pub table: String,
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// The same sessions, for those who use the crate.
+    pub sessions: SessionManager,
+    url: String,
+    http: reqwest::Client,
+}
+
+impl Service {
+    /// A service with the default settings.
+    pub async fn start() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    /// A service with other settings.
+    pub async fn with(config: Config) -> Self {
+        let endpoint = table_service().await;
+        let dynamodb = dynamodb::client(&endpoint).await;
+        let template = Template::load().unwrap();
+        let table = unique_table_name();
+        dynamodb::ensure_table(&dynamodb, &table, &template.table).await.unwrap();
+
+        let proxy = Proxy::before(endpoint).await;
+        let clock = ManualClock::starting_at(SystemClock.now());
+        let config = Config { table_name: table.clone(), ..config };
+        let sessions = SessionManager::new(dynamodb::client(&proxy.url).await, config)
+            .unwrap()
+            .with_clock(clock.clone());
+        let gateway = Gateway::new(&template.routes, sessions.clone()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/session", listener.local_addr().unwrap());
+        tokio::spawn(gateway.serve(listener, std::future::pending()));
+        Self { clock, proxy, table, dynamodb, sessions, url, http: reqwest::Client::new() }
+    }
+
+    pub fn request(&self, method: Method) -> Call {
+        Call(self.http.request(method, &self.url))
+    }
+
+    pub fn post(&self) -> Call {
+        self.request(Method::POST)
+    }
+
+    pub fn get(&self) -> Call {
+        self.request(Method::GET)
+    }
+
+    pub fn put(&self) -> Call {
+        self.request(Method::PUT)
+    }
+
+    pub fn delete(&self) -> Call {
+        self.request(Method::DELETE)
+    }
+
+    /// Creates a session that holds `data`, and returns its ID.
+    pub async fn create(&self, data: Value) -> SessionId {
+        self.create_with(json!({ "data": data })).await
+    }
+
+    pub async fn create_with(&self, body: Value) -> SessionId {
+        let answer = self.post().json(&body).send().await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        answer.session_id()
+    }
+
+    pub async fn load(&self, id: &SessionId) -> Answer {
+        self.get().id(id).send().await
+    }
+
+    pub async fn save(&self, id: &SessionId, body: Value) -> Answer {
+        self.put().id(id).json(&body).send().await
+    }
+
+    pub async fn clear(&self, id: &SessionId) -> Answer {
+        self.delete().id(id).send().await
+    }
+
+    /// What the table holds of a session, read past the service.
+    pub async fn record(&self, id: &SessionId) -> Option<HashMap<String, AttributeValue>> {
+        let key = AttributeValue::S(id.loggable().to_string());
+        let get = self.dynamodb.get_item().table_name(&self.table).key("id", key).consistent_read(true);
+        get.send().await.unwrap().item
+    }
+
+    /// A number in a session's record.
+    pub async fn recorded(&self, id: &SessionId, attribute: &str) -> u64 {
+        self.record(id).await.unwrap()[attribute].as_n().unwrap().parse().unwrap()
+    }
+
+    /// Writes an attribute of a session's record past the service.
+    pub async fn tamper(&self, id: &SessionId, attribute: &str, value: AttributeValue) {
+        let key = AttributeValue::S(id.loggable().to_string());
+        let update = self.dynamodb.update_item().table_name(&self.table).key("id", key);
+        let update = update
+            .update_expression("SET #attribute = :value")
+            .expression_attribute_names("#attribute", attribute)
+            .expression_attribute_values(":value", value);
+        update.send().await.unwrap();
+    }
+
+    /// How many records the table holds.
+    pub async fn records(&self) -> usize {
+        let scan = self.dynamodb.scan().table_name(&self.table).consistent_read(true);
+        scan.send().await.unwrap().items().len()
+    }
+
+    /// The DynamoDB operations that `calls` takes.
+    pub async fn operations_of(&self, calls: impl Future<Output = Answer>) -> Vec<String> {
+        self.proxy.forget();
+        calls.await;
+        self.proxy.operations()
+    }
+}
+
+/// The table service that the tests are run on.
+pub async fn table_service() -> String {
+    match std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
+        Ok(url) => url,
+        Err(_) => dynamodb::start_embedded(None).await.unwrap(),
+    }
+}
+
+fn unique_table_name() -> String {
+    static TABLES: AtomicU64 = AtomicU64::new(0);
+    let started = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    format!("sessions-{}-{started}-{}", std::process::id(), TABLES.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A request in the making.
+pub struct Call(reqwest::RequestBuilder);
+
+impl Call {
+    pub fn id(self, id: &SessionId) -> Self {
+        self.header("x-session-id", id.expose())
+    }
+
+    pub fn cookie(self, id: &SessionId) -> Self {
+        self.header("cookie", format!("__Host-id={}", id.expose()))
+    }
+
+    /// Adds a header; one that is there stays.
+    pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        let name: HeaderName = name.parse().unwrap();
+        Self(self.0.header(name, HeaderValue::from_bytes(value.as_ref()).unwrap()))
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.text(body.to_string())
+    }
+
+    /// A body that is sent as JSON, whatever it holds.
+    pub fn text(self, body: impl AsRef<[u8]>) -> Self {
+        Self(self.0.header("content-type", "application/json").body(body.as_ref().to_vec()))
+    }
+
+    /// A body of no stated type.
+    pub fn untyped(self, body: impl AsRef<[u8]>) -> Self {
+        Self(self.0.body(body.as_ref().to_vec()))
+    }
+
+    pub async fn send(self) -> Answer {
+        let response = self.0.send().await.unwrap();
+        let status = response.status();
+        let mut headers = response.headers().clone();
+        headers.remove("date");
+        Answer { status, headers, body: response.text().await.unwrap() }
+    }
+}
+
+/// What came back, the date aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    pub fn data(&self) -> Value {
+        self.json()["data"].clone()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn session_id(&self) -> SessionId {
+        // Not by parsing the document: data may hold what a parser refuses, such as half a surrogate pair.
+        let after = self.body.split_once("\"session_id\":\"").unwrap().1;
+        after.split('"').next().unwrap().parse().unwrap()
+    }
+
+    /// The ID in the cookie that the answer sets.
+    pub fn cookie_id(&self) -> SessionId {
+        let cookie = self.header("set-cookie");
+        cookie.strip_prefix("__Host-id=").unwrap().split(';').next().unwrap().parse().unwrap()
+    }
+
+    /// Asserts that this is a problem document (RFC 9457) of `status`, and returns its detail.
+    #[track_caller]
+    pub fn problem(&self, status: u16) -> String {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        let r#type = problem["type"].as_str().unwrap();
+        assert!(r#type.starts_with("urn:problem-type:dynamodb-web-session:"), "{type}");
+        assert!(!problem["title"].as_str().unwrap().is_empty());
+        problem["detail"].as_str().unwrap_or_default().to_owned()
+    }
+
+    #[track_caller]
+    pub fn assert_status(&self, status: u16) -> &Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self
+    }
+}

@@ -1,0 +1,154 @@
+//! `cargo run`, as a process.
+
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+
+use dynamodb_web_session::SessionId;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// A program of this workspace, built if it is not.
+pub async fn program(path: &str) -> PathBuf {
+    let build = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--offline", "--workspace", "--bins", "--examples"])
+        .status()
+        .await
+        .unwrap();
+    assert!(build.success());
+    let tests = std::env::current_exe().unwrap(); // target/PROFILE/deps/service-HASH
+    tests.ancestors().nth(2).unwrap().join(path)
+}
+
+struct LocalServer {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+    url: String,
+}
+
+impl LocalServer {
+    async fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(program("local").await);
+        command.args(["--port", "0"]).args(arguments).envs(environment.iter().copied());
+        let mut process =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).await.unwrap();
+        let url = line.split(' ').next().unwrap().to_owned();
+        assert!(url.starts_with("http://localhost:"), "{line}");
+        Self { process, stdout, url }
+    }
+
+    async fn stop(self, signal: &str) -> Output {
+        self.stop_keeping_stdout(signal).await.0
+    }
+
+    /// Ends the process, and returns what it printed as a whole.
+    async fn stop_keeping_stdout(mut self, signal: &str) -> (Output, String) {
+        let id = self.process.id().unwrap().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
+        let mut printed = String::new();
+        while self.stdout.read_line(&mut printed).await.unwrap() > 0 {}
+        (self.process.wait_with_output().await.unwrap(), printed)
+    }
+
+    async fn create(&self, data: Value) -> SessionId {
+        let create = reqwest::Client::new().post(&self.url).json(&json!({ "data": data })).send();
+        let document: Value = create.await.unwrap().json().await.unwrap();
+        document["session_id"].as_str().unwrap().parse().unwrap()
+    }
+
+    async fn load(&self, id: &SessionId) -> reqwest::Response {
+        reqwest::Client::new().get(&self.url).header("x-session-id", id.expose()).send().await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn it_serves_and_ends_cleanly_at_an_interrupt() {
+    for signal in ["-INT", "-TERM"] {
+        let server = LocalServer::start(&[], &[]).await;
+        let id = server.create(json!({ "fruit": "apple" })).await;
+        let loaded: Value = server.load(&id).await.json().await.unwrap();
+        assert_eq!(loaded["data"], json!({ "fruit": "apple" }));
+        let (output, printed) = server.stop_keeping_stdout(signal).await;
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(printed.lines().filter(|line| line.starts_with("curl ")).count(), 3, "{printed}");
+        assert!(printed.ends_with("stopped\n"), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn a_data_file_keeps_the_sessions() {
+    let file = std::env::temp_dir().join(format!("sessions-{}.db", std::process::id()));
+    let path = file.to_str().unwrap();
+    let server = LocalServer::start(&["--data", path], &[]).await;
+    let id = server.create(json!({ "kept": true })).await;
+    server.stop("-KILL").await;
+
+    let server = LocalServer::start(&["--data", path], &[]).await;
+    let loaded: Value = server.load(&id).await.json().await.unwrap();
+    assert_eq!(loaded["data"], json!({ "kept": true }));
+    server.stop("-INT").await;
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{path}{suffix}"));
+    }
+}
+
+#[tokio::test]
+async fn another_dynamodb_can_be_used() {
+    let endpoint = crate::fixture::table_service().await;
+    let name = format!("sessions-endpoint-{}", std::process::id());
+    let environment = [("SESSION_TABLE_NAME", name.as_str())];
+    let server = LocalServer::start(&["--endpoint", &endpoint], &environment).await;
+    let id = server.create(json!({})).await;
+    server.stop("-INT").await;
+    let server = LocalServer::start(&["--endpoint", &endpoint], &environment).await;
+    assert_eq!(server.load(&id).await.status(), 200, "the session, and the table, were there");
+}
+
+#[tokio::test]
+async fn a_bad_setting_stops_the_start_and_is_named() {
+    for (program_name, expected) in [
+        ("local", "error: SESSION_ID_BYTES must be a whole number from 16 to 128; it is 12\n"),
+        ("create", "Error: SESSION_ID_BYTES must be a whole number from 16 to 128; it is 12\n"),
+    ] {
+        let mut command = Command::new(program(program_name).await);
+        let output = command.env("SESSION_ID_BYTES", "12").output().await.unwrap();
+        assert!(!output.status.success());
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let output = Command::new(program("local").await).args(["--port", &port]).output().await.unwrap();
+    assert!(!output.status.success());
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with(&format!("error: cannot serve on port {port}")), "{error}");
+}
+
+#[tokio::test]
+async fn at_no_log_level_does_a_session_id_get_into_the_output() {
+    for (level, format) in [("TRACE", "JSON"), ("TRACE", "Text"), ("ERROR", "JSON")] {
+        let environment =
+            [("AWS_LAMBDA_LOG_LEVEL", level), ("AWS_LAMBDA_LOG_FORMAT", format), ("RUST_LOG", "trace")];
+        let server = LocalServer::start(&[], &environment).await;
+        let id = server.create(json!({ "a": 1 })).await;
+        let http = reqwest::Client::new();
+        assert_eq!(server.load(&id).await.status(), 200);
+        for body in ["{\"data\":{}}", "{", id.expose()] {
+            let put = http.put(&server.url).header("x-session-id", id.expose()).body(body.to_owned());
+            put.header("content-type", "application/json").send().await.unwrap();
+        }
+        let url = server.url.clone();
+        http.delete(&url).header("x-session-id", id.expose()).send().await.unwrap();
+        assert_eq!(server.load(&id).await.status(), 404);
+        let (output, printed) = server.stop_keeping_stdout("-INT").await;
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(printed.contains("stopped"), "the output was captured");
+        assert!(!printed.contains(id.expose()) && !errors.contains(id.expose()), "{level} {format}");
+    }
+}

@@ -1,0 +1,22 @@
+//! Black-box tests of the service: over real HTTP, the real AWS SDK, and a real table service.
+//!
+//! The table service is the embedded DynamoDB, or the one that `AWS_ENDPOINT_URL_DYNAMODB` names. Each test has a
+//! table and a clock of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod fixture;
+mod proxy;
+
+mod bad_input;
+mod cookies;
+mod data;
+mod dependencies;
+mod faults;
+mod if_match;
+mod invariants;
+mod library;
+mod life;
+mod local_server;
+mod races;
+mod readme;

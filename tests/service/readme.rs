@@ -1,0 +1,1 @@
+//! The README's code is the code of the examples, and the examples run.
