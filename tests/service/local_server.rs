@@ -71,9 +71,13 @@ async fn it_serves_and_ends_cleanly_at_an_interrupt() {
         let id = server.create(json!({ "fruit": "apple" })).await;
         let loaded: Value = server.load(&id).await.json().await.unwrap();
         assert_eq!(loaded["data"], json!({ "fruit": "apple" }));
+        let port = server.url.trim_start_matches("http://localhost").replace("session", "");
         let (output, printed) = server.stop_keeping_stdout(signal).await;
         assert!(output.status.success(), "{output:?}");
-        assert_eq!(printed.lines().filter(|line| line.starts_with("curl ")).count(), 3, "{printed}");
+        let readme = include_str!("../../README.md").replace("localhost:3000", "localhost:PORT");
+        let examples = printed.lines().filter(|line| line.starts_with("curl "));
+        let in_readme = examples.filter(|line| readme.contains(&line.replace(&port, ":PORT/")));
+        assert_eq!(in_readme.count(), 3, "{printed}");
         assert!(printed.ends_with("stopped\n"), "{printed}");
     }
 }

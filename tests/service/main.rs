@@ -3,7 +3,7 @@
 //! The table service is the embedded DynamoDB, or the one that `AWS_ENDPOINT_URL_DYNAMODB` names. Each test has a
 //! table and a clock of its own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod fixture;
 mod proxy;

@@ -1,1 +1,64 @@
-//! The README's code is the code of the examples, and the examples run.
+//! The README's code is the code of the examples, and the examples print what it says.
+
+use std::process::Stdio;
+
+use dynamodb_web_session::SessionId;
+use local::{Template, dynamodb};
+use tokio::process::Command;
+
+use crate::fixture::table_service;
+use crate::local_server::program;
+
+const README: &str = include_str!("../../README.md");
+
+/// Runs an example on a table service that has its table, and returns what it printed, line by line.
+async fn run(example: &str, endpoint: &str) -> Vec<String> {
+    let mut command = Command::new(program(&format!("examples/{example}")).await);
+    command.arg(endpoint).env("AWS_ENDPOINT_URL_DYNAMODB", endpoint).env("AWS_REGION", "us-east-1");
+    command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local");
+    let output = command.stderr(Stdio::inherit()).output().await.unwrap();
+    assert!(output.status.success(), "{example}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_examples_do_what_the_readme_says() {
+    let endpoint = table_service().await;
+    let client = dynamodb::client(&endpoint).await;
+    let table = Template::load().unwrap().table;
+    for name in ["app_session", "my-dynamodb-table"] {
+        dynamodb::ensure_table(&client, name, &table).await.unwrap();
+    }
+
+    let printed = run("default", &endpoint).await;
+    let id: SessionId = printed[0].parse().unwrap();
+    assert_eq!(printed[1..], [id.loggable().to_string(), "\"bar\" 1".to_owned()]);
+    assert_eq!(run("timeouts", &endpoint).await, ["true"]);
+    assert_eq!(run("custom_data", &endpoint).await, ["apple red"]);
+    let expected = "171 Timeouts { idle_seconds: 30, absolute_seconds: 14400 }";
+    assert_eq!(run("configuration", &endpoint).await, [expected]);
+}
+
+#[test]
+fn the_readme_shows_the_examples_as_they_are() {
+    for code in [
+        include_str!("../../shared/examples/default.rs"),
+        include_str!("../../shared/examples/timeouts.rs"),
+        include_str!("../../shared/examples/custom_data.rs"),
+        include_str!("../../shared/examples/configuration.rs"),
+    ] {
+        let block = format!("```rust\n{code}```");
+        assert!(README.contains(&block), "the README lacks this block:\n{block}");
+    }
+}
+
+/// The settings that the README lists are those that the code reads.
+#[test]
+fn the_readme_lists_every_setting() {
+    let code = include_str!("../../shared/src/config.rs");
+    for line in code.lines().filter(|line| line.trim_start().starts_with("/// `SESSION_")) {
+        for variable in line.split('`').filter(|word| word.starts_with("SESSION_")) {
+            assert!(README.contains(&format!("| `{variable}` |")), "{variable}");
+        }
+    }
+}
