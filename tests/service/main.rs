@@ -15,6 +15,7 @@ mod dependencies;
 mod faults;
 mod if_match;
 mod invariants;
+mod lambda;
 mod library;
 mod life;
 mod local_server;

@@ -1,0 +1,377 @@
+//! The functions as Lambda runs them: each binary under the Lambda Runtime API, with Lambda's environment and no
+//! other, fed with API Gateway's events.
+//!
+//! `SESSION_BOOTSTRAPS=target/lambda` tests what `cargo lambda build --release` has built; without it, the binaries of
+//! this build.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynamodb_web_session::{Config, SessionId};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::fixture::Service;
+use crate::local_server::program;
+
+/// A function, and the Runtime API that it asks for its events.
+struct Function {
+    process: Child,
+    events: mpsc::Sender<Event>,
+}
+
+struct Event {
+    payload: String,
+    outcome: oneshot::Sender<Outcome>,
+}
+
+/// What the function posted for an event.
+#[derive(Debug)]
+enum Outcome {
+    Response(Value),
+    Error(Value),
+}
+
+impl Function {
+    async fn start(name: &str, service: &Service) -> Self {
+        Self::start_with(name, service, &[]).await
+    }
+
+    async fn start_with(name: &str, service: &Service, settings: &[(&str, &str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = listener.local_addr().unwrap().to_string();
+        let (events, received) = mpsc::channel(1);
+        tokio::spawn(serve(listener, received));
+        let mut command = Command::new(bootstrap(name).await);
+        // Lambda Developer Guide, "Defined runtime environment variables".
+        command.env_clear().envs([
+            ("_HANDLER", "bootstrap"),
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+            ("AWS_EXECUTION_ENV", "AWS_Lambda_provided.al2023"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_LAMBDA_FUNCTION_NAME", name),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+            ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "group"),
+            ("AWS_LAMBDA_LOG_LEVEL", "INFO"),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", "stream"),
+            ("AWS_LAMBDA_RUNTIME_API", &api),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_SESSION_TOKEN", "token"),
+            ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
+            ("LAMBDA_TASK_ROOT", "/var/task"),
+            ("LANG", "en_US.UTF-8"),
+            ("PATH", "/usr/local/bin:/usr/bin/:/bin:/opt/bin"),
+            ("TZ", ":UTC"),
+        ]);
+        command
+            .env("SESSION_TABLE_NAME", &service.table)
+            .env("AWS_ENDPOINT_URL_DYNAMODB", &service.proxy.url);
+        command.envs(settings.iter().copied());
+        let process = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        Self { process, events }
+    }
+
+    /// Invokes the function with `payload`, whatever that is.
+    async fn invoke(&self, payload: impl Into<String>) -> Outcome {
+        let (outcome, posted) = oneshot::channel();
+        self.events.send(Event { payload: payload.into(), outcome }).await.ok().unwrap();
+        tokio::time::timeout(Duration::from_secs(60), posted).await.expect("the function answers").unwrap()
+    }
+
+    /// Invokes the function with an event, and returns its response.
+    async fn call(&self, event: &Value) -> Value {
+        match self.invoke(event.to_string()).await {
+            Outcome::Response(response) => response,
+            Outcome::Error(error) => panic!("{error}"),
+        }
+    }
+}
+
+async fn bootstrap(name: &str) -> PathBuf {
+    match std::env::var("SESSION_BOOTSTRAPS") {
+        Ok(folder) => {
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join(name).join("bootstrap")
+        }
+        Err(_) => program(name).await,
+    }
+}
+
+/// The Runtime API, as far as a function needs it (Lambda Developer Guide, "Using the Lambda runtime API").
+async fn serve(listener: TcpListener, events: mpsc::Receiver<Event>) {
+    let events = Arc::new(Mutex::new(events));
+    let pending: Arc<Mutex<HashMap<String, oneshot::Sender<Outcome>>>> = Arc::default();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (events, pending) = (Arc::clone(&events), Arc::clone(&pending));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (events, pending) = (Arc::clone(&events), Arc::clone(&pending));
+            async move {
+                let path =
+                    request.uri().path().trim_start_matches("/2018-06-01/runtime/invocation/").to_owned();
+                if path == "next" {
+                    let Some(event) = events.lock().await.recv().await else {
+                        return std::future::pending().await; // the test is over
+                    };
+                    let mut pending = pending.lock().await;
+                    let id = format!("8476a536-e9f4-11e8-9739-{:012}", pending.len());
+                    pending.insert(id.clone(), event.outcome);
+                    return Ok(next_event(&id, event.payload));
+                }
+                let (id, kind) = path.split_once('/').unwrap();
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                let body = serde_json::from_slice(&body).unwrap();
+                let outcome = match kind {
+                    "response" => Outcome::Response(body),
+                    "error" => Outcome::Error(body),
+                    other => panic!("the function posted to {other}"),
+                };
+                pending.lock().await.remove(id).unwrap().send(outcome).unwrap();
+                Ok::<_, Infallible>(Response::builder().status(202).body(Full::default()).unwrap())
+            }
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+fn next_event(id: &str, payload: String) -> Response<Full<Bytes>> {
+    let arn = "arn:aws:lambda:us-east-1:123456789012:function:function";
+    let deadline = std::time::UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(10);
+    Response::builder()
+        .header("lambda-runtime-aws-request-id", id)
+        .header("lambda-runtime-deadline-ms", deadline.as_millis().to_string())
+        .header("lambda-runtime-invoked-function-arn", arn)
+        .header("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0")
+        .body(Full::from(payload))
+        .unwrap()
+}
+
+/// The events that the crate `aws_lambda_events` publishes, by name.
+fn published(name: &str) -> Value {
+    let metadata = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--offline", "--format-version", "1"])
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let package = packages.iter().find(|package| package["name"] == "aws_lambda_events").unwrap();
+    let folder = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap().join("src/fixtures");
+    let event = std::fs::read(folder.join(format!("example-apigw-v2-request-{name}.json"))).unwrap();
+    serde_json::from_slice(&event).unwrap()
+}
+
+/// A published event, made into one of ours.
+fn event(method: &str, headers: Value, body: Option<&str>) -> Value {
+    let mut event = published("iam");
+    event["routeKey"] = format!("{method} /session").into();
+    event["rawPath"] = "/session".into();
+    event["requestContext"]["http"]["method"] = method.into();
+    event["requestContext"]["http"]["path"] = "/session".into();
+    event["requestContext"]["stage"] = "$default".into();
+    event["headers"] = headers;
+    event["isBase64Encoded"] = false.into();
+    event.as_object_mut().unwrap().remove("cookies");
+    match body {
+        Some(body) => event["body"] = body.into(),
+        None => drop(event.as_object_mut().unwrap().remove("body")),
+    }
+    event
+}
+
+fn with_id(id: &SessionId) -> Value {
+    json!({ "x-session-id": id.expose(), "content-type": "application/json" })
+}
+
+fn json_body() -> Value {
+    json!({ "content-type": "application/json" })
+}
+
+fn body_of(response: &Value) -> Value {
+    serde_json::from_str(response["body"].as_str().unwrap()).unwrap()
+}
+
+fn id_of(response: &Value) -> SessionId {
+    body_of(response)["session_id"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_session_lives_through_all_four_binaries() {
+    let service = Service::start().await;
+    let create = Function::start("create", &service).await;
+    let load = Function::start("load", &service).await;
+    let save = Function::start("save", &service).await;
+    let clear = Function::start("clear", &service).await;
+
+    let created = create.call(&event("POST", json_body(), Some(r#"{"data":{"n":1.0}}"#))).await;
+    assert_eq!(created["statusCode"], 201, "{created}");
+    assert_eq!(created["isBase64Encoded"], false);
+    assert_eq!(created["headers"]["cache-control"], "no-store");
+    assert_eq!(created["headers"]["x-content-type-options"], "nosniff");
+    assert_eq!(created["headers"]["content-type"], "application/json");
+    assert!(created["body"].as_str().unwrap().contains(r#""data":{"n":1.0}"#));
+    let id = id_of(&created);
+
+    let saved = save.call(&event("PUT", with_id(&id), Some(r#"{"data":{"n":2.0}}"#))).await;
+    assert_eq!(saved["statusCode"], 204, "{saved}");
+    let loaded = load.call(&event("GET", with_id(&id), None)).await;
+    assert_eq!(loaded["statusCode"], 200, "{loaded}");
+    assert_eq!(loaded["headers"]["etag"], saved["headers"]["etag"]);
+    assert!(loaded["body"].as_str().unwrap().contains(r#""data":{"n":2.0}"#));
+    let cleared = clear.call(&event("DELETE", with_id(&id), None)).await;
+    assert_eq!(cleared["statusCode"], 204, "{cleared}");
+    let dead = load.call(&event("GET", with_id(&id), None)).await;
+    assert_eq!(dead["statusCode"], 404, "{dead}");
+    assert_eq!(dead["headers"]["content-type"], "application/problem+json");
+    let dead = save.call(&event("PUT", with_id(&id), Some(r#"{"data":{}}"#))).await;
+    assert_eq!(dead["statusCode"], 404, "{dead}");
+}
+
+#[tokio::test]
+async fn every_published_event_is_answered() {
+    let service = Service::start().await;
+    for (name, expected) in
+        [("create", [415, 201]), ("load", [404; 2]), ("save", [415, 400]), ("clear", [204; 2])]
+    {
+        let function = Function::start(name, &service).await;
+        for fixture in
+            ["iam", "jwt-authorizer", "lambda-authorizer", "multi-value-parameters", "no-authorizer"]
+        {
+            let response = function.call(&published(fixture)).await;
+            assert!(
+                expected.iter().any(|status| response["statusCode"] == *status),
+                "{name}, {fixture}: {response}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn bodies_come_as_text_as_base64_or_not_at_all() {
+    let service = Service::start().await;
+    let create = Function::start("create", &service).await;
+    let base64 = |body: &str| {
+        let mut event = event("POST", json_body(), Some(body));
+        event["isBase64Encoded"] = true.into();
+        event
+    };
+    let created = create.call(&base64("eyJkYXRhIjp7ImEiOjF9fQ==")).await; // {"data":{"a":1}}
+    assert_eq!(body_of(&created)["data"], json!({ "a": 1 }));
+    assert_eq!(create.call(&base64("eyJkYXRhIjp7ImEiOiL/In19")).await["statusCode"], 400, "not UTF-8");
+    for body in [None, Some("")] {
+        let created = create.call(&event("POST", json!({}), body)).await;
+        assert_eq!(created["statusCode"], 201, "{created}");
+    }
+    let mut no_body_and_base64 = event("POST", json!({}), None);
+    no_body_and_base64["isBase64Encoded"] = true.into();
+    assert_eq!(create.call(&no_body_and_base64).await["statusCode"], 201);
+}
+
+#[tokio::test]
+async fn repeated_headers_are_no_id_and_a_stage_in_the_path_does_no_harm() {
+    let service = Service::start().await;
+    let load = Function::start("load", &service).await;
+    let id = service.create(json!({})).await;
+    let twice = json!({ "x-session-id": format!("{0},{0}", id.expose()) });
+    assert_eq!(load.call(&event("GET", twice, None)).await["statusCode"], 404);
+    let odd = json!({ "x-session-id": "\u{e9}\u{1F36A}" });
+    assert_eq!(load.call(&event("GET", odd, None)).await["statusCode"], 404);
+
+    let mut staged = event("GET", with_id(&id), None);
+    staged["rawPath"] = "/prod/session".into();
+    staged["requestContext"]["stage"] = "prod".into();
+    staged["requestContext"]["http"]["path"] = "/prod/session".into();
+    staged["rawQueryString"] = "a=b&a=%zz".into();
+    assert_eq!(load.call(&staged).await["statusCode"], 200);
+}
+
+#[tokio::test]
+async fn cookies_come_in_an_array_and_go_in_one() {
+    let service = Service::with(Config::default()).await;
+    let cookie = [("SESSION_ID_TRANSPORT", "cookie")];
+    let create = Function::start_with("create", &service, &cookie).await;
+    let load = Function::start_with("load", &service, &cookie).await;
+    let created = create.call(&event("POST", json!({}), None)).await;
+    let cookies = created["cookies"].as_array().unwrap();
+    assert_eq!(cookies.len(), 1);
+    assert_eq!(created["headers"].get("set-cookie"), None);
+    let ours = cookies[0].as_str().unwrap().split(';').next().unwrap();
+
+    let mut loading = event("GET", json!({}), None);
+    loading["cookies"] = json!(["theme=dark", ours]);
+    assert_eq!(load.call(&loading).await["statusCode"], 200);
+    loading["cookies"] = json!([ours, ours]);
+    assert_eq!(load.call(&loading).await["statusCode"], 404);
+}
+
+#[tokio::test]
+async fn an_event_that_makes_the_handler_fail_does_not_hurt_the_next() {
+    let service = Service::start().await;
+    let load = Function::start("load", &service).await;
+    let id = service.create(json!({})).await;
+    let mut hostile_host = event("GET", with_id(&id), None);
+    hostile_host["headers"]["host"] = "not a host".into();
+    for failing in
+        ["{}".to_owned(), r#"{"version":"2.0"}"#.to_owned(), "null".to_owned(), hostile_host.to_string()]
+    {
+        let outcome = load.invoke(failing.clone()).await;
+        assert!(matches!(outcome, Outcome::Error(_)), "{failing}");
+        assert!(!format!("{outcome:?}").contains(id.expose()));
+        assert_eq!(load.call(&event("GET", with_id(&id), None)).await["statusCode"], 200);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_setting_is_named_before_the_first_event() {
+    let service = Service::start().await;
+    for name in ["create", "load", "save", "clear"] {
+        let function = Function::start_with(name, &service, &[("SESSION_ID_TRANSPORT", "url")]).await;
+        let output = function.process.wait_with_output().await.unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(error, "Error: SESSION_ID_TRANSPORT must be `header` or `cookie`; it is \"url\"\n");
+    }
+}
+
+#[tokio::test]
+async fn sigterm_ends_a_function_at_once() {
+    let service = Service::start().await;
+    let mut clear = Function::start("clear", &service).await;
+    assert_eq!(clear.call(&event("DELETE", json!({}), None)).await["statusCode"], 204);
+    let id = clear.process.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+    let ended = tokio::time::timeout(Duration::from_secs(5), clear.process.wait()).await;
+    assert!(!ended.expect("it ends").unwrap().success());
+}
+
+#[tokio::test]
+async fn a_failure_is_logged_once_as_json_without_an_id() {
+    let service = Service::start().await;
+    let load = Function::start("load", &service).await;
+    let id = service.create(json!({})).await;
+    service.proxy.answer(1, 400, "AccessDeniedException");
+    assert_eq!(load.call(&event("GET", with_id(&id), None)).await["statusCode"], 500);
+    let Function { mut process, events } = load;
+    process.start_kill().unwrap();
+    drop(events);
+    let log = String::from_utf8(process.wait_with_output().await.unwrap().stderr).unwrap();
+    assert!(!log.contains(id.expose()));
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert_eq!(lines[0]["level"], "ERROR");
+    assert!(lines[0]["error"].as_str().unwrap().contains("AccessDeniedException"), "{log}");
+}
