@@ -7,6 +7,7 @@ use lambda_http::http::header::{
 use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::{Body, Request, Response};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Number;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
@@ -79,10 +80,10 @@ pub struct SessionBody<'a> {
     #[serde(borrow, default, deserialize_with = "object")]
     pub data: Option<&'a RawValue>,
     /// The session's own idle timeout.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "whole_number")]
     pub idle_timeout_seconds: Option<u64>,
     /// The session's own absolute timeout.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "whole_number")]
     pub absolute_timeout_seconds: Option<u64>,
 }
 
@@ -99,9 +100,14 @@ fn object<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&
     if raw.get().starts_with('{') { Ok(Some(raw)) } else { Err(serde::de::Error::custom("not an object")) }
 }
 
-/// A member that is there has a value: `null` is not a way to leave it out.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    u64::deserialize(deserializer).map(Some)
+/// A whole number, however it is spelt (JSON has one kind of number: `60` is `60.0`); `null` is no way to leave
+/// it out.
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let number = Number::deserialize(deserializer)?;
+    let of_float = || number.as_f64().filter(|float| float.fract() == 0.0 && *float >= 0.0);
+    // A float beyond u64 becomes its greatest number, which is out of range as well.
+    let whole = number.as_u64().or_else(|| of_float().map(|float| float as u64));
+    whole.map(Some).ok_or_else(|| serde::de::Error::custom("not a whole number"))
 }
 
 /// Reads the body of a create or a save. A request without a body asks for nothing.

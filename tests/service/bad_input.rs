@@ -43,7 +43,7 @@ fn malformed_bodies() -> Vec<Vec<u8>> {
         "{\"idle_timeout_seconds\":0}",
         "{\"idle_timeout_seconds\":-1}",
         "{\"idle_timeout_seconds\":1.5}",
-        "{\"idle_timeout_seconds\":1e3}",
+        "{\"idle_timeout_seconds\":1e-3}",
         "{\"idle_timeout_seconds\":2592001}",
         "{\"idle_timeout_seconds\":18446744073709551615}",
         "{\"idle_timeout_seconds\":18446744073709551616}",
@@ -126,6 +126,15 @@ async fn timeouts_at_the_ends_of_their_range_are_taken() {
     let detail =
         service.post().json(&json!({ "absolute_timeout_seconds": 50_001 })).send().await.problem(400);
     assert!(detail.contains("absolute_timeout_seconds") && detail.contains("50000"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_whole_number_may_be_spelt_in_any_way() {
+    let service = Service::start().await;
+    for (spelling, seconds) in [("60.0", 60), ("6e1", 60), ("600E-1", 60), ("2592000.000", 2_592_000)] {
+        let created = service.post().text(format!("{{\"idle_timeout_seconds\":{spelling}}}")).send().await;
+        assert_eq!(created.assert_status(201).json()["idle_timeout_seconds"], seconds, "{spelling}");
+    }
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ pub struct Service {
     pub dynamodb: aws_sdk_dynamodb::Client,
     /// The same sessions, for those who use the crate.
     pub sessions: SessionManager,
-    url: String,
+    pub url: String,
     http: reqwest::Client,
 }
 

@@ -19,5 +19,6 @@ mod lambda;
 mod library;
 mod life;
 mod local_server;
+mod openapi;
 mod races;
 mod readme;

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use dynamodb_web_session::SessionId;
+use dynamodb_web_session::{Config, IdTransport, SessionId};
 use local::{Template, dynamodb};
 use tokio::process::Command;
 
@@ -52,13 +52,32 @@ fn the_readme_shows_the_examples_as_they_are() {
     }
 }
 
-/// The settings that the README lists are those that the code reads.
+/// The other clients in docs/clients.md are run by tests/deploy.
+#[tokio::test]
+async fn the_rust_client_in_the_documents_is_the_example_and_works() {
+    let code = include_str!("../examples/http_client.rs");
+    assert!(include_str!("../../docs/clients.md").contains(&format!("```rust\n{code}```")));
+    let service = crate::fixture::Service::start().await;
+    let mut client = Command::new(program("examples/http_client").await);
+    let output = client.env("SESSION_URL", &service.url).output().await.unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"fruit\":\"pear\"}\n");
+}
+
+/// That these are all settings, and that the template has the same defaults, tests/deploy sees to.
 #[test]
-fn the_readme_lists_every_setting() {
-    let code = include_str!("../../shared/src/config.rs");
-    for line in code.lines().filter(|line| line.trim_start().starts_with("/// `SESSION_")) {
-        for variable in line.split('`').filter(|word| word.starts_with("SESSION_")) {
-            assert!(README.contains(&format!("| `{variable}` |")), "{variable}");
-        }
+fn the_readme_has_the_defaults_of_the_code() {
+    let default = Config::default();
+    assert_eq!(default.id_transport, IdTransport::Header);
+    for (variable, value) in [
+        ("SESSION_TABLE_NAME", default.table_name),
+        ("SESSION_ID_BYTES", default.id_bytes.to_string()),
+        ("SESSION_IDLE_TIMEOUT_SECONDS", default.timeouts.idle_seconds.to_string()),
+        ("SESSION_ABSOLUTE_TIMEOUT_SECONDS", default.timeouts.absolute_seconds.to_string()),
+        ("SESSION_MAX_TIMEOUT_SECONDS", default.max_timeout_seconds.to_string()),
+        ("SESSION_TOUCH_INTERVAL_SECONDS", default.touch_interval_seconds.to_string()),
+        ("SESSION_MAX_DATA_BYTES", default.max_data_bytes.to_string()),
+        ("SESSION_ID_TRANSPORT", "header".to_owned()),
+    ] {
+        assert!(README.contains(&format!("| `{variable}` | `{value}` |")), "{variable}");
     }
 }

@@ -1,0 +1,211 @@
+"""The template as data, expanded as CloudFormation gets it: routes, roles, table, settings."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT = Path(__file__).parents[2]
+REGION = "us-east-1"
+
+ROUTES = {
+    "POST /session": "CreateFunction",
+    "GET /session": "LoadFunction",
+    "PUT /session": "SaveFunction",
+    "DELETE /session": "ClearFunction",
+}
+ACTIONS = {
+    "Create": ["dynamodb:PutItem"],
+    "Load": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
+    "Save": ["dynamodb:UpdateItem"],
+    "Clear": ["dynamodb:DeleteItem"],
+}
+# What moto leaves out of the stack, so that nothing here can vouch for it: it answers "not implemented" for the
+# resources of the HTTP API, and ignores the table's TimeToLiveSpecification.
+IGNORED_BY_MOTO = {
+    "AWS::ApiGatewayV2::Api",
+    "AWS::ApiGatewayV2::Integration",
+    "AWS::ApiGatewayV2::Route",
+    "AWS::ApiGatewayV2::Stage",
+}
+
+
+class ManagedPolicies:
+    def load(self):
+        return {}
+
+
+@pytest.fixture(scope="session")
+def template():
+    """The template as it is written."""
+    return yaml_parse((ROOT / "template.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def expanded():
+    """The template as SAM hands it to CloudFormation; the code is where `sam package` would have put it."""
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://bucket/code.zip"
+    os.environ["AWS_DEFAULT_REGION"] = REGION  # SAM asks for one, and sends nothing
+    return transform(template, {}, ManagedPolicies())
+
+
+def of_type(expanded, type):
+    return {name: r["Properties"] for name, r in expanded["Resources"].items() if r["Type"] == type}
+
+
+def test_every_route_reaches_the_function_of_its_name_and_no_other_route_exists(expanded):
+    integrations = of_type(expanded, "AWS::ApiGatewayV2::Integration")
+    reached = {}
+    for route in of_type(expanded, "AWS::ApiGatewayV2::Route").values():
+        name = re.fullmatch(r"integrations/\$\{(\w+)\}", route["Target"]["Fn::Sub"])[1]
+        integration = integrations[name]
+        assert integration["PayloadFormatVersion"] == "2.0"
+        assert route["ApiId"] == integration["ApiId"] == {"Ref": "SessionApi"}
+        function, attribute = integration["IntegrationUri"]["Fn::GetAtt"]
+        assert attribute == "Arn"
+        reached[route["RouteKey"]] = function
+    assert reached == ROUTES
+    kinds = {r["Type"] for r in expanded["Resources"].values() if r["Type"].startswith("AWS::ApiGateway")}
+    assert kinds == IGNORED_BY_MOTO, "no other kind of API resource could add a route"
+
+
+def test_the_api_may_invoke_each_function_on_its_own_route_only(expanded):
+    allowed = {}
+    for permission in of_type(expanded, "AWS::Lambda::Permission").values():
+        assert permission["Principal"] == "apigateway.amazonaws.com"
+        assert permission["Action"] == "lambda:InvokeFunction"
+        source = permission["SourceArn"]["Fn::Sub"].split(":${SessionApi}/*/")[1]
+        allowed[source.replace("/", " /", 1)] = permission["FunctionName"]["Ref"]
+    assert allowed == ROUTES
+
+
+def test_every_route_asks_for_the_authorization_that_the_parameter_names(expanded):
+    for route in of_type(expanded, "AWS::ApiGatewayV2::Route").values():
+        assert route["AuthorizationType"] == {"Ref": "AuthorizationType"}
+    assert expanded["Parameters"]["AuthorizationType"]["Default"] == "AWS_IAM"
+
+
+def test_each_role_allows_its_own_actions_on_this_table_and_its_own_log_group(expanded):
+    roles = of_type(expanded, "AWS::IAM::Role")
+    assert set(roles) == {f"{name}Role" for name in ACTIONS}
+    for name, actions in ACTIONS.items():
+        role = roles[f"{name}Role"]
+        assert "ManagedPolicyArns" not in role
+        (policy,) = role["Policies"]
+        table, log = policy["PolicyDocument"]["Statement"]
+        assert table == {"Effect": "Allow", "Action": actions, "Resource": {"Fn::GetAtt": ["SessionTable", "Arn"]}}
+        assert log == {
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": {"Fn::GetAtt": [f"{name}LogGroup", "Arn"]},
+        }
+        function = expanded["Resources"][f"{name}Function"]["Properties"]
+        assert function["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
+        assert function["LoggingConfig"]["LogGroup"] == {"Ref": f"{name}LogGroup"}
+        assert function["LoggingConfig"]["LogFormat"] == "JSON"
+
+
+def test_the_one_other_policy_is_for_the_customers_key_through_dynamodb(expanded):
+    policies = of_type(expanded, "AWS::IAM::Policy")
+    assert set(policies) == {"TableKeyPolicy"}
+    assert expanded["Resources"]["TableKeyPolicy"]["Condition"] == "HasKmsKey"
+    (statement,) = policies["TableKeyPolicy"]["PolicyDocument"]["Statement"]
+    assert statement["Resource"] == {"Ref": "KmsKeyArn"}
+    via = statement["Condition"]["StringEquals"]["kms:ViaService"]
+    assert via == {"Fn::Sub": "dynamodb.${AWS::Region}.${AWS::URLSuffix}"}
+
+
+def test_no_policy_has_a_star_in_it(expanded):
+    def texts(value):
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, list):
+            return [text for item in value for text in texts(item)]
+        return [str(value)]
+
+    documents = [
+        policy["PolicyDocument"]
+        for role in of_type(expanded, "AWS::IAM::Role").values()
+        for policy in role["Policies"]
+    ] + [policy["PolicyDocument"] for policy in of_type(expanded, "AWS::IAM::Policy").values()]
+    assert len(documents) == 5
+    for document in documents:
+        assert not [text for text in texts(document) if "*" in text]
+
+
+def test_the_table_survives_mistakes(expanded):
+    table = expanded["Resources"]["SessionTable"]
+    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+    properties = table["Properties"]
+    assert properties["DeletionProtectionEnabled"] is True
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert properties["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
+
+
+def test_every_setting_that_the_code_reads_is_set_by_a_parameter_with_the_codes_default(expanded):
+    code = (ROOT / "shared/src/config.rs").read_text().split("#[cfg(test)]")[0]
+    read = set(re.findall(r'"(SESSION_[A-Z_]+)"', code))
+    assert len(read) == 8
+    # The README's defaults are held to the code's by the Rust tests.
+    readme = dict(re.findall(r"^\| `(SESSION_[A-Z_]+)` \| `([^`]+)` \|", (ROOT / "README.md").read_text(), re.M))
+    for name, function in of_type(expanded, "AWS::Lambda::Function").items():
+        variables = function["Environment"]["Variables"]
+        assert {v for v in variables if v.startswith("SESSION_")} == read, name
+        for variable in read:
+            parameter = expanded["Parameters"][variables[variable]["Ref"]]
+            assert str(parameter["Default"]) == readme[variable], variable
+
+
+def test_every_parameter_is_used(template):
+    text = json.dumps({k: v for k, v in template.items() if k in ("Globals", "Resources", "Conditions")})
+    for parameter in template["Parameters"]:
+        assert f'{{"Ref": "{parameter}"}}' in text, parameter
+    grouped = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert sorted(p for group in grouped for p in group["Parameters"]) == sorted(template["Parameters"])
+
+
+def test_a_call_ends_well_inside_the_functions_timeout(expanded):
+    code = (ROOT / "shared/src/manager.rs").read_text()
+    (operation,) = re.findall(r"\.operation_timeout\(Duration::from_secs\((\d+)\)\)", code)
+    for function in of_type(expanded, "AWS::Lambda::Function").values():
+        assert 2 * int(operation) + 1 < function["Timeout"] < 30
+
+
+@mock_aws
+def test_the_stack_can_be_created_as_far_as_moto_goes(expanded, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    boto3.client("s3", REGION).create_bucket(Bucket="bucket")
+    boto3.client("s3", REGION).put_object(Bucket="bucket", Key="code.zip", Body=b"")
+    known = {
+        name: resource
+        for name, resource in expanded["Resources"].items()
+        if resource["Type"] not in IGNORED_BY_MOTO | {"AWS::Lambda::Permission"}
+    }
+    stack = {**expanded, "Resources": known}
+    stack.pop("Outputs")
+    cloudformation = boto3.client("cloudformation", REGION)
+    cloudformation.create_stack(StackName="sessions", TemplateBody=json.dumps(stack), Capabilities=["CAPABILITY_IAM"])
+    (created,) = cloudformation.describe_stacks(StackName="sessions")["Stacks"]
+    assert created["StackStatus"] == "CREATE_COMPLETE"
+
+    table = boto3.client("dynamodb", REGION).describe_table(TableName="app_session")["Table"]
+    assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    functions = boto3.client("lambda", REGION).list_functions()["Functions"]
+    assert len(functions) == 4
+    for function in functions:
+        assert function["Runtime"] == "provided.al2023"
+        assert function["Environment"]["Variables"]["SESSION_TABLE_NAME"] == "app_session"
+    assert len(boto3.client("iam", REGION).list_roles()["Roles"]) == 4
