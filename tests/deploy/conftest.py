@@ -18,14 +18,26 @@ SIGNER = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", 
 
 
 @pytest.fixture(scope="session")
-def service_url():
-    """The session resource of `cargo run`."""
-    subprocess.run(["cargo", "build", "--quiet"], cwd=ROOT, check=True)
+def started():
+    """The first line that `cargo run` prints."""
+    subprocess.run(["cargo", "build", "--quiet", "--workspace", "--bins"], cwd=ROOT, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     service = subprocess.Popen([target / "debug/local", "--port", "0"], stdout=subprocess.PIPE, text=True)
-    yield service.stdout.readline().split()[0]
+    yield service.stdout.readline()
     service.terminate()
     service.wait()
+
+
+@pytest.fixture(scope="session")
+def service_url(started):
+    """The session resource of `cargo run`."""
+    return started.split()[0]
+
+
+@pytest.fixture(scope="session")
+def dynamodb_url(started):
+    """The embedded DynamoDB of `cargo run`, which has the table."""
+    return started.split("DynamoDB at ")[1].split(")")[0]
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,14 @@
 //! The table service fails: the answer says so, and says nothing else.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_web_session::{Config, Error, SessionManager};
 use local::dynamodb;
 use serde_json::json;
 
 use crate::fixture::{Call, Service};
+use crate::proxy::Meddling;
 
 /// The four calls, on a session that is there.
 async fn calls(service: &Service) -> [Call; 4] {
@@ -45,6 +48,24 @@ async fn a_fault_that_passes_is_not_noticed() {
         service.proxy.answer(1, 500, "InternalServerError");
         call.send().await.assert_status(status);
     }
+}
+
+/// The template gives a function 10 seconds; what Lambda ends by itself is a 500 without a body.
+#[tokio::test]
+async fn a_service_that_never_answers_is_503_before_the_function_times_out() {
+    let service = Service::start().await;
+    for call in calls(&service).await {
+        (0..3).for_each(|_| service.proxy.meddle(async |_| Meddling::Stall));
+        tokio::time::timeout(Duration::from_secs(9), call.send()).await.unwrap().problem(503);
+        service.proxy.forget();
+    }
+    // The longest: the read is answered at the last moment, and the slide never.
+    let id = service.create(json!({})).await;
+    service.clock.advance(60);
+    service.proxy.meddle(async |_| Meddling::Stall);
+    service.proxy.meddle(async |get| Meddling::PassOn(get));
+    (0..3).for_each(|_| service.proxy.meddle(async |_| Meddling::Stall));
+    tokio::time::timeout(Duration::from_secs(9), service.load(&id)).await.unwrap().problem(503);
 }
 
 #[tokio::test]

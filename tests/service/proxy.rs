@@ -14,10 +14,14 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// What is done to one request: another body is passed on, or an answer given in the service's place.
+/// What is done to one request.
 pub enum Meddling {
+    /// This body is passed on.
     PassOn(String),
+    /// This answer is given in the service's place.
     Answer(u16, String),
+    /// No answer is ever given.
+    Stall,
 }
 
 type Meddler = Box<dyn FnOnce(String) -> Pin<Box<dyn Future<Output = Meddling> + Send>> + Send>;
@@ -53,7 +57,9 @@ impl Proxy {
         self.state.operations.lock().unwrap().clone()
     }
 
+    /// Starts anew: no operations counted, nobody waiting to meddle.
     pub fn forget(&self) {
+        self.state.meddlers.lock().unwrap().clear();
         self.state.operations.lock().unwrap().clear();
     }
 
@@ -100,6 +106,7 @@ async fn forward(state: &State, request: Request<Incoming>) -> Response<Full<Byt
             Meddling::Answer(status, answer) => {
                 return Response::builder().status(status).body(Full::from(answer)).unwrap();
             }
+            Meddling::Stall => return std::future::pending().await,
         }
     }
     let mut headers = head.headers;

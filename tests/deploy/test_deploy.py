@@ -1,0 +1,58 @@
+"""The deployment by hand in docs/deploy.md, as it stands there, on moto's idea of AWS.
+
+moto invokes nothing and checks no permission: that the commands are well-formed, and make what they name, is all that
+this shows. It needs the functions that `cargo lambda build --release` built, or builds them.
+"""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+ROOT = Path(__file__).parents[2]
+REGION = "us-east-1"
+
+
+@pytest.mark.skipif("SESSION_BOOTSTRAPS" not in os.environ, reason="a release build takes minutes; .ci/run does it")
+def test_the_deployment_with_cargo_lambda_alone_works_as_it_stands():
+    document = (ROOT / "docs/deploy.md").read_text().split("## With cargo-lambda alone")[1]
+    (script,) = re.findall(r"^```shell\n(.*?)^```", document, re.M | re.S)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    aws = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_PAGER": "",
+    }
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, env={**os.environ, **aws}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    def client(service):
+        credentials = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+        return boto3.client(service, REGION, endpoint_url=endpoint, **credentials)
+
+    functions = client("lambda").list_functions()["Functions"]
+    assert {(f["FunctionName"], f["Runtime"], f["MemorySize"], f["Timeout"]) for f in functions} == {
+        (f"sessions-{name}", "provided.al2023", 256, 10) for name in ("create", "load", "save", "clear")
+    }
+    api = re.search(r"https://(\w+)\.execute-api", done.stdout)[1]
+    routes = client("apigatewayv2").get_routes(ApiId=api)["Items"]
+    assert {(r["RouteKey"], r["AuthorizationType"]) for r in routes} == {
+        (f"{method} /session", "AWS_IAM") for method in ("POST", "GET", "PUT", "DELETE")
+    }
+    table = client("dynamodb").describe_table(TableName="app_session")["Table"]
+    assert table["DeletionProtectionEnabled"]
+    ttl = client("dynamodb").describe_time_to_live(TableName="app_session")["TimeToLiveDescription"]
+    assert ttl["AttributeName"] == "expires"
+    for name in ("create", "load", "save", "clear"):
+        policy = client("iam").get_role_policy(RoleName=f"sessions-{name}", PolicyName=name)["PolicyDocument"]
+        assert policy["Statement"][0]["Resource"].endswith(":table/app_session")
+    server.stop()
