@@ -80,6 +80,20 @@ async fn a_cleared_session_stays_dead() {
     }
 }
 
+/// An emulator answers every read from the one copy that it has, so that the right kind of read is asked for has to
+/// be seen on the wire: an eventually consistent one would show a cleared session for another second.
+#[tokio::test]
+async fn a_load_asks_for_a_consistent_read() {
+    let service = Service::start().await;
+    let id = service.create(json!({})).await;
+    service.proxy.meddle(async |get| {
+        let asked: serde_json::Value = serde_json::from_str(&get).unwrap();
+        assert_eq!(asked["ConsistentRead"], true);
+        Meddling::PassOn(get)
+    });
+    service.load(&id).await.assert_status(200);
+}
+
 #[tokio::test]
 async fn an_idle_expired_session_stays_dead_from_the_second_of_its_deadline() {
     for touch_interval_seconds in [0, 60] {
