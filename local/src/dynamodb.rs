@@ -1,6 +1,7 @@
 //! The DynamoDB of the local service: an embedded one, or whichever is named.
 
 use std::net::Ipv4Addr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,6 +31,13 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 pub async fn start_embedded(file: Option<&Path>) -> Result<String, BoxError> {
     let database = match file {
         Some(path) => {
+            // The data is in it as it came: only its owner is to read it.
+            std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(path)
+                .map_err(|error| format!("cannot open {}: {error}", path.display()))?;
             let path = path.to_str().ok_or("the path of the data file is not UTF-8")?;
             Database::new(path).map_err(|error| format!("cannot open {path}: {error}"))?
         }
@@ -72,8 +80,10 @@ pub async fn client(url: &str) -> Client {
 /// # Errors
 /// Whatever DynamoDB answers.
 pub async fn ensure_table(client: &Client, name: &str, table: &TableProperties) -> Result<(), BoxError> {
-    if client.describe_table().table_name(name).send().await.is_ok() {
-        return Ok(());
+    match client.describe_table().table_name(name).send().await {
+        Ok(_) => return Ok(()),
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {}
+        Err(error) => return Err(error.into()),
     }
     let mut create = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
     for attribute in &table.attribute_definitions {

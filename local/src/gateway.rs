@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 
 use crate::template::Route;
 
-/// Lambda takes and gives 6 MB; the event around a body takes some of it, and base64 a third.
+/// Lambda takes events of 6 MB, and API Gateway answers 413 to what makes a larger one ("Lambda quotas").
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 /// API Gateway's limit on the request line and the headers together ("Quotas for HTTP APIs").
 const MAX_HEAD_BYTES: usize = 10_240;
@@ -47,6 +47,7 @@ fn handler(function: &str) -> Option<Handler> {
     Some(match function {
         "CreateFunction" => |sessions, request| Box::pin(create::handle(sessions, request)),
         "LoadFunction" => |sessions, request| Box::pin(load::handle(sessions, request)),
+        "RenewFunction" => |sessions, request| Box::pin(renew::handle(sessions, request)),
         "SaveFunction" => |sessions, request| Box::pin(save::handle(sessions, request)),
         "ClearFunction" => |sessions, request| Box::pin(clear::handle(sessions, request)),
         _ => return None,

@@ -42,7 +42,8 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(arguments: Arguments) -> Result<(), BoxError> {
-    let config = Config::from_env()?;
+    let config = Config { endpoint_url: arguments.endpoint.clone(), ..Config::from_env()? };
+    config.validate()?;
     let transport = config.id_transport;
     let template = Template::load()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port))
@@ -55,9 +56,10 @@ async fn serve(arguments: Arguments) -> Result<(), BoxError> {
         None => dynamodb::start_embedded(arguments.data.as_deref()).await?,
     };
     let client = dynamodb::client(&endpoint).await;
-    dynamodb::ensure_table(&client, &config.table_name, &template.table)
-        .await
-        .map_err(|error| format!("cannot create table {} at {endpoint}: {error}", config.table_name))?;
+    dynamodb::ensure_table(&client, &config.table_name, &template.table).await.map_err(|error| {
+        let causes = logging::chain(error.as_ref());
+        format!("cannot create table {} at {endpoint}: {causes}", config.table_name)
+    })?;
     let gateway = Gateway::new(&template.routes, SessionManager::new(client, config)?)?;
 
     println!("{address}/session is ready (DynamoDB at {endpoint}). Try, in another terminal:\n");

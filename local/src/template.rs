@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_template_routes_four_methods_of_one_resource() {
+    fn the_template_has_these_routes() {
         let routes = Template::load().unwrap().routes;
         let routes: Vec<_> = routes.iter().map(|r| (&*r.method, &*r.path, &*r.function)).collect();
         let expected = [
@@ -174,6 +174,7 @@ mod tests {
             ("GET", "/session", "LoadFunction"),
             ("POST", "/session", "CreateFunction"),
             ("PUT", "/session", "SaveFunction"),
+            ("POST", "/session/renew", "RenewFunction"),
         ];
         assert_eq!(routes, expected);
     }

@@ -132,7 +132,8 @@ impl Config {
             self.touch_interval_seconds,
             &(0..=self.max_timeout_seconds),
         )?;
-        in_range("SESSION_MAX_DATA_BYTES", self.max_data_bytes, &DATA_BYTES)
+        in_range("SESSION_MAX_DATA_BYTES", self.max_data_bytes, &DATA_BYTES)?;
+        self.endpoint_url.as_deref().map_or(Ok(()), endpoint_url)
     }
 }
 
@@ -185,6 +186,19 @@ fn in_range<N: PartialOrd + std::fmt::Display>(
     }
     let accepted = format!("a whole number from {} to {}", range.start(), range.end());
     Err(ConfigError { variable, accepted, given: given.to_string() })
+}
+
+/// The AWS SDK panics at a URL that it cannot send requests to.
+fn endpoint_url(given: &str) -> Result<(), ConfigError> {
+    let authority = given.strip_prefix("http://").or_else(|| given.strip_prefix("https://"));
+    if authority
+        .is_some_and(|authority| authority.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['))
+        && !given.contains(|c: char| c.is_whitespace() || c.is_control())
+    {
+        return Ok(());
+    }
+    let accepted = "a URL that begins with http:// or https://".into();
+    Err(ConfigError { variable: "endpoint_url", accepted, given: format!("{given:?}") })
 }
 
 /// DynamoDB's rule (API reference, `TableName`): 3 to 255 of these characters, or a table's ARN.
@@ -293,6 +307,19 @@ mod tests {
         let raw = || OsString::from_vec(vec![0xff]);
         let error = Config::from_variables(|_| Err(VarError::NotUnicode(raw()))).unwrap_err();
         assert_eq!(error.variable, "SESSION_TABLE_NAME");
+    }
+
+    #[test]
+    fn an_endpoint_is_a_url() {
+        let check = |url: &str| Config { endpoint_url: Some(url.into()), ..Config::default() }.validate();
+        for url in
+            ["http://localhost:8000", "https://dynamodb.eu-central-1.amazonaws.com", "http://[::1]:8000"]
+        {
+            assert_eq!(check(url), Ok(()));
+        }
+        for url in ["", "localhost:8000", "http://", "https:///x", "ftp://localhost", "http://local host"] {
+            assert_eq!(check(url).unwrap_err().variable, "endpoint_url", "{url}");
+        }
     }
 
     #[test]

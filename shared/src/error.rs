@@ -78,7 +78,7 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable} must be {accepted}; it is {given}")]
 pub struct ConfigError {
-    /// The environment variable that sets it.
+    /// The environment variable that sets it, or the member of [`Config`](crate::Config) where there is none.
     pub variable: &'static str,
     /// What it accepts.
     pub accepted: String,

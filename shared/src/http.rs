@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::config::{Config, IdTransport};
 use crate::error::{ConfigError, Error};
-use crate::etag::{ETag, IfMatch};
+use crate::etag::{ETag, IfMatch, MalformedIfMatch};
 use crate::id::{LoggableId, SessionId};
 use crate::logging::chain;
 use crate::manager::SessionManager;
@@ -25,7 +25,11 @@ const ID_HEADER: HeaderName = HeaderName::from_static("x-session-id");
 /// Generic, as OWASP asks ("Session ID Name Fingerprinting"), and bound to one host by its prefix
 /// (RFC 6265bis, "The `__Host-` Prefix").
 const ID_COOKIE: &str = "__Host-id";
-const COOKIE_ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Strict";
+macro_rules! cookie_attributes {
+    () => {
+        "Path=/; Secure; HttpOnly; SameSite=Strict"
+    };
+}
 
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
@@ -44,6 +48,9 @@ pub enum Failure {
     /// The request itself is wrong; the text says what it must be. It repeats nothing that the caller wrote.
     #[error("{0}")]
     BadRequest(&'static str),
+    /// If-Match is malformed: to ignore it would overwrite what it protects.
+    #[error(transparent)]
+    IfMatch(#[from] MalformedIfMatch),
     /// There is a body, and its `Content-Type` is not `application/json`.
     #[error("the body must be sent as application/json")]
     NotJson,
@@ -57,19 +64,20 @@ pub enum Failure {
 pub fn session_id(request: &Request, transport: IdTransport) -> Option<SessionId> {
     let headers = request.headers();
     let text = match transport {
-        IdTransport::Header => only(headers.get_all(ID_HEADER).iter())?.to_str().ok()?,
-        IdTransport::Cookie => only(cookies(headers).filter(|(name, _)| *name == ID_COOKIE))?.1,
+        IdTransport::Header => only(headers.get_all(ID_HEADER).iter())?.as_bytes(),
+        IdTransport::Cookie => only(our_cookies(headers))?,
     };
-    text.parse().ok()
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
     items.next().filter(|_| items.next().is_none())
 }
 
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    pairs.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='))
+/// The values of the cookies that have our name. The others may hold anything, and are none of our business.
+fn our_cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(ID_COOKIE.as_bytes())?.strip_prefix(b"="))
 }
 
 /// What the body of a create or a save may hold.
@@ -155,16 +163,14 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// What the request demands of the data that it overwrites; without the header, nothing.
 ///
 /// # Errors
-/// [`Failure::BadRequest`] when the header is malformed: to ignore it would overwrite what it protects.
-pub fn if_match(request: &Request) -> Result<IfMatch, Failure> {
-    const MALFORMED: Failure =
-        Failure::BadRequest("If-Match must be * or a list of at most 100 entity tags, each in double quotes");
+/// [`MalformedIfMatch`].
+pub fn if_match(request: &Request) -> Result<IfMatch, MalformedIfMatch> {
     let mut values = request.headers().get_all(IF_MATCH).iter().peekable();
     if values.peek().is_none() {
         return Ok(IfMatch::Any);
     }
     let values: Result<Vec<_>, _> = values.map(HeaderValue::to_str).collect();
-    values.map_err(|_| MALFORMED)?.join(",").parse().map_err(|_| MALFORMED)
+    values.map_err(|_| MalformedIfMatch)?.join(",").parse()
 }
 
 /// What a caller is shown of a session.
@@ -201,11 +207,13 @@ impl<'a, T: Serialize> SessionDocument<'a, T> {
     }
 }
 
-/// `201`: the one answer that carries the session's ID.
+/// An answer that carries a session's ID, which only the one that issues it does: `201` to a create, `200` to a
+/// renewal.
 ///
 /// # Errors
 /// [`Error::Serialize`].
-pub fn created<T: Serialize>(
+pub fn issued<T: Serialize>(
+    status: StatusCode,
     session: &Session<T>,
     transport: IdTransport,
 ) -> Result<Response<Body>, Failure> {
@@ -214,11 +222,11 @@ pub fn created<T: Serialize>(
     match transport {
         IdTransport::Header => {
             document.session_id = Some(id);
-            document.into_response(StatusCode::CREATED, session.etag())
+            document.into_response(status, session.etag())
         }
         IdTransport::Cookie => {
-            let mut response = document.into_response(StatusCode::CREATED, session.etag())?;
-            let cookie = format!("{ID_COOKIE}={id}; {COOKIE_ATTRIBUTES}");
+            let mut response = document.into_response(status, session.etag())?;
+            let cookie = format!(concat!("{}={}; ", cookie_attributes!()), ID_COOKIE, id);
             response.headers_mut().insert(SET_COOKIE, header_value(&cookie)?);
             Ok(response)
         }
@@ -270,7 +278,7 @@ struct Problem<'a> {
 fn refuse(failure: &Failure, transport: IdTransport) -> Response<Body> {
     let detail = Some(failure.to_string());
     match failure {
-        Failure::BadRequest(_) => {
+        Failure::BadRequest(_) | Failure::IfMatch(_) => {
             problem(StatusCode::BAD_REQUEST, "bad-request", "The request is malformed", detail)
         }
         Failure::NotJson => {
@@ -329,7 +337,7 @@ fn problem(status: StatusCode, name: &str, title: &str, detail: Option<String>) 
 fn expire_cookie(response: &mut Response<Body>, transport: IdTransport) {
     if transport == IdTransport::Cookie {
         const EXPIRED: HeaderValue =
-            HeaderValue::from_static("__Host-id=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
+            HeaderValue::from_static(concat!("__Host-id=; ", cookie_attributes!(), "; Max-Age=0"));
         response.headers_mut().insert(SET_COOKIE, EXPIRED);
     }
 }
@@ -340,7 +348,7 @@ fn with_etag(status: StatusCode, body: Body, etag: &ETag) -> Result<Response<Bod
     Ok(response)
 }
 
-/// Only an altered record can hold an `etag` that is no header value.
+/// Only an `etag` that somebody has altered is no header value; an ID always is.
 fn header_value(text: &str) -> Result<HeaderValue, Failure> {
     Ok(HeaderValue::from_str(text).map_err(|_| Error::CorruptRecord("etag"))?)
 }

@@ -1,13 +1,13 @@
 //! Web sessions in DynamoDB, following OWASP's advice by default.
 //!
-//! A [`SessionManager`] has four verbs: [`create`](SessionManager::create), [`load`](SessionManager::load),
-//! [`save`](SessionManager::save) and [`clear`](SessionManager::clear).
+//! A [`SessionManager`] has five verbs: [`create`](SessionManager::create), [`load`](SessionManager::load),
+//! [`save`](SessionManager::save), [`renew`](SessionManager::renew) and [`clear`](SessionManager::clear).
 //!
 //! - An ID is 32 random bytes from the operating system, and never chosen by a caller. The table holds only its
 //!   SHA-512, and a [`SessionId`] cannot be printed.
 //! - An idle and an absolute timeout are enforced on every call. What was cleared or has expired stays dead,
 //!   whichever requests race with its end.
-//! - One DynamoDB request for each call; a load that slides the idle deadline takes two.
+//! - One DynamoDB request for each call; a renewal, and a load that slides the idle deadline, take two.
 //!
 //! The README shows the verbs in use.
 

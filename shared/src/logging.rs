@@ -14,9 +14,9 @@ use tracing_subscriber::{Layer, fmt, registry};
 /// Whatever the level, of other crates only errors are logged: at TRACE some of them log whole requests, and
 /// a request holds a session ID.
 pub fn init() {
-    let level = env::var("AWS_LAMBDA_LOG_LEVEL").ok().and_then(|level| level.parse().ok());
+    let level = env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default().replace("FATAL", "ERROR");
     let targets = Targets::new()
-        .with_target("dynamodb_web_session", level.unwrap_or(LevelFilter::INFO))
+        .with_target("dynamodb_web_session", level.parse().unwrap_or(LevelFilter::INFO))
         .with_default(LevelFilter::ERROR);
     let lines = fmt::layer().with_writer(std::io::stderr).without_time().with_ansi(false);
     let is_json = env::var("AWS_LAMBDA_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("json"));

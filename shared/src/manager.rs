@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use aws_sdk_dynamodb::Client;
@@ -29,7 +29,11 @@ pub const MAX_DATA_DEPTH: usize = 100;
 /// Two random IDs of 128 bits or more do not meet by chance; a third try is there for the day they do.
 const ID_ATTEMPTS: usize = 3;
 
-/// Creates, loads, saves and clears sessions.
+/// A renewal begins anew when a save has come between its two requests, but not when this much time has passed: two
+/// more requests must find room in the function's timeout.
+const RENEWAL_ATTEMPTS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Creates, loads, saves, renews and clears sessions.
 ///
 /// Make one at start and share it. `T`, a session's data, is any type that serde reads and writes as JSON.
 #[derive(Clone)]
@@ -59,6 +63,7 @@ impl SessionManager {
     /// # Errors
     /// The first setting in `config` that is not acceptable.
     pub async fn connect(config: Config) -> Result<Self, ConfigError> {
+        config.validate()?;
         let mut loader = aws_defaults();
         if let Some(region) = &config.region {
             loader = loader.region(Region::new(region.clone()));
@@ -122,8 +127,7 @@ impl SessionManager {
             deadlines: Deadlines::new(timeouts, now, now),
         };
         for _ in 0..ID_ATTEMPTS {
-            let id =
-                SessionId::generate(self.config.id_bytes).map_err(|error| Error::Randomness(error.into()))?;
+            let id = self.new_id()?;
             if self.table.insert(&id.loggable(), &record).await? {
                 return Ok(record.into_session(id, data));
             }
@@ -154,10 +158,7 @@ impl SessionManager {
         interval: u64,
         now: Timestamp,
     ) -> Result<Option<Record>, Error> {
-        let record = self.table.get(id).await?;
-        let Some(mut record) = record.filter(|record| record.deadlines.is_alive(now)) else {
-            return Ok(None);
-        };
+        let Some(mut record) = self.get_alive(id, now).await? else { return Ok(None) };
         if record.deadlines.touch_is_due(record.idle_seconds, interval, now) {
             if !self.table.touch(id, now).await? {
                 return Ok(None); // cleared since it was read
@@ -242,12 +243,43 @@ impl SessionManager {
         self.table.save(&id.loggable(), change, now).await
     }
 
+    /// Gives a session a new ID, with the same data and the same absolute deadline, and ends the old one in the same
+    /// transaction. `None`: the session is dead, or another renewal was faster.
+    ///
+    /// Call it whenever the user's privileges change, at login above all
+    /// (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level Change").
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load), and [`Error::Randomness`].
+    pub async fn renew<T: DeserializeOwned>(&self, id: &SessionId) -> Result<Option<Session<T>>, Error> {
+        let now = self.clock.now();
+        let old = id.loggable();
+        let started = Instant::now();
+        while started.elapsed() < RENEWAL_ATTEMPTS_WITHIN {
+            let Some(record) = self.get_alive(&old, now).await? else { return Ok(None) };
+            let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
+            let new = self.new_id()?;
+            if let Some(moved) = self.table.rename(&old, &new.loggable(), &record, now).await? {
+                return Ok(Some(moved.into_session(new, data)));
+            }
+        }
+        Err(Error::Unavailable("the session was written to all the while".into()))
+    }
+
     /// Ends a session at once. To end one that is not there is no error.
     ///
     /// # Errors
     /// [`Error::Unavailable`] and [`Error::Refused`] from the table.
     pub async fn clear(&self, id: &SessionId) -> Result<(), Error> {
         self.table.delete(&id.loggable()).await
+    }
+
+    fn new_id(&self) -> Result<SessionId, Error> {
+        SessionId::generate(self.config.id_bytes).map_err(|error| Error::Randomness(error.into()))
+    }
+
+    async fn get_alive(&self, id: &LoggableId, now: Timestamp) -> Result<Option<Record>, Error> {
+        Ok(self.table.get(id).await?.filter(|record| record.deadlines.is_alive(now)))
     }
 
     fn check_timeouts(&self, idle: Option<u64>, absolute: Option<u64>) -> Result<(), Error> {
@@ -294,7 +326,8 @@ impl fmt::Debug for SessionManager {
 
 /// The AWS SDK's own settings, with the TLS, the timeouts and the retries that [`SessionManager::connect`] uses.
 ///
-/// An operation ends within 4 seconds. A call of ours needs at most two, and the template gives a function 10.
+/// An operation ends within 4 seconds. A call of ours begins its last two within a second of its start, and the
+/// template gives a function 10.
 /// TLS is rustls with ring: the SDK's default provider spends some 20 ms of CPU on its first handshake.
 pub fn aws_defaults() -> ConfigLoader {
     let tls = Provider::Rustls(CryptoMode::Ring);

@@ -2,15 +2,22 @@
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
 
 use crate::clock::Timestamp;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::etag::{ETag, IfMatch};
 use crate::id::LoggableId;
 use crate::timeouts::{Deadlines, Timeouts};
@@ -18,6 +25,9 @@ use crate::timeouts::{Deadlines, Timeouts};
 /// Without it an expired or cleared session could be written back to life: TTL deletes days late, and an
 /// update of a missing item creates it. A comparison with a missing attribute is false.
 const ALIVE: &str = "expires > :now AND absolute_expires > :now";
+
+/// A key that is taken keeps its record.
+const NOT_TAKEN: &str = "attribute_not_exists(id)";
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -58,7 +68,7 @@ impl Table {
             .put_item()
             .table_name(&self.name)
             .set_item(Some(record.to_item(id)))
-            .condition_expression("attribute_not_exists(id)");
+            .condition_expression(NOT_TAKEN);
         match put.send().await {
             Ok(_) => Ok(true),
             Err(error) if is_failed_condition(&error) => Ok(false),
@@ -155,12 +165,58 @@ impl Table {
             // It tells a dead session from changed data without another request.
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
 
-        match update.send().await {
+        let attempts = Attempts::default();
+        match update.customize().interceptor(attempts.clone()).send().await {
             Ok(output) => match etag {
                 Some(etag) => Ok(etag),
                 None => Ok(ETag::stored(text(&mut output.attributes.unwrap_or_default(), "etag")?)),
             },
+            // An earlier try may have been carried out though its answer was lost, and then it is our own save that
+            // the condition has met. Whether it is cannot be known: somebody else may have saved the same.
+            Err(error) if attempts.more_than_one() => Err(Error::Unavailable(error.into())),
             Err(error) => Err(refused_save(error, now)),
+        }
+    }
+
+    /// Moves a live session to another ID, all of it or nothing, which counts as a use of it. `None`: the session is
+    /// dead, or is not what `record` says any more, or another write was under way.
+    pub(crate) async fn rename(
+        &self,
+        old: &LoggableId,
+        new: &LoggableId,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<Option<Record>, Error> {
+        // What a save may have changed since `record` was read; a slide of the idle deadline is of no consequence.
+        let condition = format!(
+            "{ALIVE} AND etag = :etag AND idle_timeout = :idle AND absolute_expires = :absolute_deadline"
+        );
+        let delete = Delete::builder()
+            .table_name(&self.name)
+            .key("id", string(old.as_str()))
+            .condition_expression(condition)
+            .expression_attribute_values(":now", time(now))
+            .expression_attribute_values(":etag", string(record.etag.as_str()))
+            .expression_attribute_values(":idle", number(record.idle_seconds))
+            .expression_attribute_values(":absolute_deadline", time(record.deadlines.absolute))
+            .build()
+            .map_err(|error| Error::Refused(error.into()))?;
+        let moved =
+            Record { deadlines: Deadlines::new(record.timeouts(), record.created, now), ..record.clone() };
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(moved.to_item(new)))
+            .condition_expression(NOT_TAKEN)
+            .build()
+            .map_err(|error| Error::Refused(error.into()))?;
+        let transaction = self
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().delete(delete).build())
+            .transact_items(TransactWriteItem::builder().put(put).build());
+        match transaction.send().await {
+            Ok(_) => Ok(Some(moved)),
+            Err(error) => cancelled(error).map(|()| None),
         }
     }
 
@@ -225,6 +281,32 @@ fn if_match_condition(if_match: &IfMatch) -> (String, Vec<(String, &ETag)>) {
     }
 }
 
+/// Counts how often the SDK tries one operation.
+#[derive(Clone, Debug, Default)]
+struct Attempts(Arc<AtomicU32>);
+
+impl Attempts {
+    fn more_than_one(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 1
+    }
+}
+
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "Attempts"
+    }
+
+    fn read_before_attempt(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
 /// A save whose condition failed met a dead session, or data that If-Match does not name.
 fn refused_save(error: SdkError<UpdateItemError>, now: Timestamp) -> Error {
     if !is_failed_condition(&error) {
@@ -245,6 +327,23 @@ fn is_failed_condition<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
 }
 
+/// What cancelled a transaction: its conditions or another write to one of its items, which is `Ok`, or a fault.
+fn cancelled(error: SdkError<TransactWriteItemsError>) -> Result<(), Error> {
+    let Some(TransactWriteItemsError::TransactionCanceledException(reasons)) = error.as_service_error()
+    else {
+        return Err(classify(error));
+    };
+    let reasons: Vec<_> = reasons.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect();
+    let any_is = |codes: &[&str]| reasons.iter().any(|reason| codes.contains(reason));
+    if any_is(&["ThrottlingError", "ProvisionedThroughputExceeded"]) {
+        Err(Error::Unavailable(error.into()))
+    } else if any_is(&["ConditionalCheckFailed", "TransactionConflict"]) {
+        Ok(())
+    } else {
+        Err(classify(error))
+    }
+}
+
 /// Tells what may pass by itself from what somebody has to mend.
 fn classify<E>(error: SdkError<E>) -> Error
 where
@@ -260,6 +359,8 @@ where
                         "ProvisionedThroughputExceededException"
                             | "RequestLimitExceeded"
                             | "ThrottlingException"
+                            | "TransactionConflictException"
+                            | "TransactionInProgressException"
                     )
                 )
         }

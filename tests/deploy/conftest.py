@@ -51,7 +51,7 @@ def signed_url(service_url):
                 self.answer(403, {"content-type": "application/json"}, b'{"message":"Forbidden"}')
                 return
             headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "accept-encoding")}
-            answer = requests.request(self.command, service_url, headers=headers, data=body)
+            answer = requests.request(self.command, service_url.removesuffix("/session") + self.path, headers=headers, data=body)
             self.answer(answer.status_code, answer.headers, answer.content)
 
         def answer(self, status, headers, body):

@@ -16,7 +16,7 @@ import tomllib
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ["create", "load", "save", "clear"]
+FUNCTIONS = ["create", "load", "save", "renew", "clear"]
 
 
 def bootstrap(name):
@@ -27,7 +27,7 @@ def bootstrap(name):
 
 @pytest.fixture(scope="module")
 def port(dynamodb_url):
-    """The port of `cargo lambda watch`, with the four functions connected."""
+    """The port of `cargo lambda watch`, with the functions connected."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

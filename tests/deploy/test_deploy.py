@@ -15,6 +15,7 @@ from moto.server import ThreadedMotoServer
 
 ROOT = Path(__file__).parents[2]
 REGION = "us-east-1"
+FUNCTIONS = ("create", "load", "save", "renew", "clear")
 
 
 @pytest.mark.skipif("SESSION_BOOTSTRAPS" not in os.environ, reason="a release build takes minutes; .ci/run does it")
@@ -41,18 +42,19 @@ def test_the_deployment_with_cargo_lambda_alone_works_as_it_stands():
 
     functions = client("lambda").list_functions()["Functions"]
     assert {(f["FunctionName"], f["Runtime"], f["MemorySize"], f["Timeout"]) for f in functions} == {
-        (f"sessions-{name}", "provided.al2023", 256, 10) for name in ("create", "load", "save", "clear")
+        (f"sessions-{name}", "provided.al2023", 256, 10) for name in FUNCTIONS
     }
     api = re.search(r"https://(\w+)\.execute-api", done.stdout)[1]
     routes = client("apigatewayv2").get_routes(ApiId=api)["Items"]
     assert {(r["RouteKey"], r["AuthorizationType"]) for r in routes} == {
-        (f"{method} /session", "AWS_IAM") for method in ("POST", "GET", "PUT", "DELETE")
+        (route, "AWS_IAM")
+        for route in ("POST /session", "GET /session", "PUT /session", "POST /session/renew", "DELETE /session")
     }
     table = client("dynamodb").describe_table(TableName="app_session")["Table"]
     assert table["DeletionProtectionEnabled"]
     ttl = client("dynamodb").describe_time_to_live(TableName="app_session")["TimeToLiveDescription"]
     assert ttl["AttributeName"] == "expires"
-    for name in ("create", "load", "save", "clear"):
+    for name in FUNCTIONS:
         policy = client("iam").get_role_policy(RoleName=f"sessions-{name}", PolicyName=name)["PolicyDocument"]
         assert policy["Statement"][0]["Resource"].endswith(":table/app_session")
     server.stop()

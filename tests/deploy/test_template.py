@@ -18,12 +18,14 @@ ROUTES = {
     "POST /session": "CreateFunction",
     "GET /session": "LoadFunction",
     "PUT /session": "SaveFunction",
+    "POST /session/renew": "RenewFunction",
     "DELETE /session": "ClearFunction",
 }
 ACTIONS = {
     "Create": ["dynamodb:PutItem"],
     "Load": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
     "Save": ["dynamodb:UpdateItem"],
+    "Renew": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"],
     "Clear": ["dynamodb:DeleteItem"],
 }
 # What moto leaves out of the stack, so that nothing here can vouch for it: it answers "not implemented" for the
@@ -137,7 +139,7 @@ def test_no_policy_has_a_star_in_it(expanded):
         for role in of_type(expanded, "AWS::IAM::Role").values()
         for policy in role["Policies"]
     ] + [policy["PolicyDocument"] for policy in of_type(expanded, "AWS::IAM::Policy").values()]
-    assert len(documents) == 5
+    assert len(documents) == 6
     for document in documents:
         assert not [text for text in texts(document) if "*" in text]
 
@@ -204,8 +206,8 @@ def test_the_stack_can_be_created_as_far_as_moto_goes(expanded, monkeypatch):
     assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     functions = boto3.client("lambda", REGION).list_functions()["Functions"]
-    assert len(functions) == 4
+    assert len(functions) == 5
     for function in functions:
         assert function["Runtime"] == "provided.al2023"
         assert function["Environment"]["Variables"]["SESSION_TABLE_NAME"] == "app_session"
-    assert len(boto3.client("iam", REGION).list_roles()["Roles"]) == 4
+    assert len(boto3.client("iam", REGION).list_roles()["Roles"]) == 5

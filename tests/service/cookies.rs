@@ -39,9 +39,13 @@ async fn other_cookies_do_no_harm_and_two_of_ours_are_no_session() {
     let service = cookie_service().await;
     let id = service.post().send().await.cookie_id();
     let ours = format!("__Host-id={}", id.expose());
-    for cookies in
-        [format!("a=b; {ours}; c=d"), format!("{ours};x"), format!("id=1; {ours}; Host-id=2; __host-id=3")]
-    {
+    for cookies in [
+        format!("lang=\u{e9}; {ours}"),
+        format!("{ours}; lang=\u{1F36A}"),
+        format!("a=b; {ours}; c=d"),
+        format!("{ours};x"),
+        format!("id=1; {ours}; Host-id=2; __host-id=3"),
+    ] {
         service.get().header("cookie", &cookies).send().await.assert_status(200);
     }
     for cookies in [

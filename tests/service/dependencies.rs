@@ -4,7 +4,7 @@ use std::process::Command;
 
 #[test]
 fn no_function_links_the_embedded_dynamodb() {
-    for function in ["create", "load", "save", "clear"] {
+    for function in ["create", "load", "save", "renew", "clear"] {
         let tree = Command::new(env!("CARGO"))
             .args(["tree", "--offline", "--edges", "normal,build", "--prefix", "none", "--package", function])
             .output()

@@ -10,13 +10,14 @@ use serde_json::json;
 use crate::fixture::{Call, Service};
 use crate::proxy::Meddling;
 
-/// The four calls, on a session that is there.
-async fn calls(service: &Service) -> [Call; 4] {
+/// Every call, on a session that is there.
+async fn calls(service: &Service) -> [Call; 5] {
     let id = service.create(json!({})).await;
     [
         service.post(),
         service.get().id(&id),
         service.put().id(&id).json(&json!({ "data": {} })),
+        service.post_renew().id(&service.create(json!({})).await),
         service.delete().id(&id),
     ]
 }
@@ -44,7 +45,7 @@ async fn throttling_and_failure_are_503_with_retry_after_and_never_404() {
 #[tokio::test]
 async fn a_fault_that_passes_is_not_noticed() {
     let service = Service::start().await;
-    for (call, status) in calls(&service).await.into_iter().zip([201, 200, 204, 204]) {
+    for (call, status) in calls(&service).await.into_iter().zip([201, 200, 204, 200, 204]) {
         service.proxy.answer(1, 500, "InternalServerError");
         call.send().await.assert_status(status);
     }
@@ -66,6 +67,51 @@ async fn a_service_that_never_answers_is_503_before_the_function_times_out() {
     service.proxy.meddle(async |get| Meddling::PassOn(get));
     (0..3).for_each(|_| service.proxy.meddle(async |_| Meddling::Stall));
     tokio::time::timeout(Duration::from_secs(9), service.load(&id)).await.unwrap().problem(503);
+}
+
+#[tokio::test]
+async fn a_write_that_was_carried_out_though_its_answer_was_lost_is_not_denied() {
+    let service = Service::start().await;
+    for (call, status) in calls(&service).await.into_iter().zip([201, 200, 204, 200, 204]) {
+        service.proxy.meddle(async |_| Meddling::LoseAnswer);
+        call.send().await.assert_status(status);
+    }
+
+    // Under If-Match the second try meets what the first has done.
+    let id = service.create(json!({ "count": 1 })).await;
+    let tag = service.load(&id).await.header("etag").to_owned();
+    let save = service.put().id(&id).header("if-match", &tag).json(&json!({ "data": { "count": 2 } }));
+    service.proxy.meddle(async |_| Meddling::LoseAnswer);
+    save.send().await.problem(503);
+    assert_eq!(service.load(&id).await.data(), json!({ "count": 2 }));
+
+    // So does a save that ends the session.
+    service.clock.advance(10);
+    service.proxy.meddle(async |_| Meddling::LoseAnswer);
+    service.save(&id, json!({ "absolute_timeout_seconds": 10 })).await.problem(503);
+    service.load(&id).await.problem(404);
+}
+
+#[tokio::test]
+async fn a_slide_whose_answer_was_lost_is_made_again() {
+    let service = Service::start().await;
+    let id = service.create(json!({})).await;
+    service.clock.advance(60);
+    service.proxy.meddle(async |get| Meddling::PassOn(get));
+    service.proxy.meddle(async |_| Meddling::LoseAnswer);
+    service.load(&id).await.assert_status(200);
+}
+
+/// The SDK sends a token with a transaction, by which DynamoDB knows it again.
+#[tokio::test]
+async fn a_renewal_whose_answer_was_lost_succeeds_and_leaves_one_session() {
+    let service = Service::start().await;
+    let old = service.create(json!({})).await;
+    service.proxy.meddle(async |get| Meddling::PassOn(get));
+    service.proxy.meddle(async |_| Meddling::LoseAnswer);
+    let new = service.renew(&old).await.assert_status(200).session_id();
+    service.load(&new).await.assert_status(200);
+    assert_eq!(service.records().await, 1);
 }
 
 #[tokio::test]

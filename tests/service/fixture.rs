@@ -68,6 +68,10 @@ impl Service {
         self.request(Method::PUT)
     }
 
+    pub fn post_renew(&self) -> Call {
+        Call(self.http.post(format!("{}/renew", self.url)))
+    }
+
     pub fn delete(&self) -> Call {
         self.request(Method::DELETE)
     }
@@ -89,6 +93,10 @@ impl Service {
 
     pub async fn save(&self, id: &SessionId, body: Value) -> Answer {
         self.put().id(id).json(&body).send().await
+    }
+
+    pub async fn renew(&self, id: &SessionId) -> Answer {
+        self.post_renew().id(id).send().await
     }
 
     pub async fn clear(&self, id: &SessionId) -> Answer {

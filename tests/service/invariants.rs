@@ -23,6 +23,7 @@ async fn no_call_but_create_brings_a_record_into_being() {
         service.load(&id).await.problem(404);
         service.save(&id, json!({ "data": { "a": 1 } })).await.problem(404);
         service.save(&id, json!({ "idle_timeout_seconds": 1 })).await.problem(404);
+        service.renew(&id).await.problem(404);
         service.clear(&id).await.assert_status(204);
         assert_eq!(service.records().await, 0);
     }
@@ -65,6 +66,7 @@ async fn assert_stays_dead(service: &Service, id: &SessionId) {
     service.save(id, json!({ "idle_timeout_seconds": 1_000_000 })).await.problem(404);
     service.save(id, json!({ "absolute_timeout_seconds": 1_000_000 })).await.problem(404);
     service.put().id(id).json(&json!({ "data": {} })).header("if-match", "*").send().await.problem(404);
+    service.renew(id).await.problem(404);
     assert_eq!(service.record(id).await, before, "a dead session's record is not written to");
     service.load(id).await.problem(404);
 }
@@ -134,10 +136,11 @@ async fn the_ways_of_being_absent_cannot_be_told_apart() {
         let absolute_expired = service.create_with(json!({ "absolute_timeout_seconds": 5 })).await;
         service.clock.advance(5);
 
-        for method in ["GET", "PUT"] {
-            let call = || {
-                let call = service.request(method.parse().unwrap());
-                if method == "PUT" { call.json(&json!({ "data": {} })) } else { call }
+        for method in ["GET", "PUT", "renew"] {
+            let call = || match method {
+                "GET" => service.get(),
+                "PUT" => service.put().json(&json!({ "data": {} })),
+                _ => service.post_renew(),
             };
             let missing = call().send().await;
             missing.problem(404);
@@ -257,6 +260,8 @@ async fn each_call_takes_one_request_and_a_load_that_slides_takes_two() {
     service.clock.advance(60);
     assert_eq!(service.operations_of(service.load(&id)).await, ["GetItem", "UpdateItem"]);
     assert_eq!(service.operations_of(service.load(&id)).await, ["GetItem"]);
+    let renewed = service.create(json!({})).await;
+    assert_eq!(service.operations_of(service.renew(&renewed)).await, ["GetItem", "TransactWriteItems"]);
     assert_eq!(service.operations_of(service.clear(&id)).await, ["DeleteItem"]);
     assert_eq!(service.operations_of(service.load(&id)).await, ["GetItem"]);
     assert_eq!(service.operations_of(service.get().send()).await, [""; 0], "no ID, no request");

@@ -210,11 +210,12 @@ fn id_of(response: &Value) -> SessionId {
 }
 
 #[tokio::test]
-async fn a_session_lives_through_all_four_binaries() {
+async fn a_session_lives_through_all_binaries() {
     let service = Service::start().await;
     let create = Function::start("create", &service).await;
     let load = Function::start("load", &service).await;
     let save = Function::start("save", &service).await;
+    let renew = Function::start("renew", &service).await;
     let clear = Function::start("clear", &service).await;
 
     let created = create.call(&event("POST", json_body(), Some(r#"{"data":{"n":1.0}}"#))).await;
@@ -232,6 +233,11 @@ async fn a_session_lives_through_all_four_binaries() {
     assert_eq!(loaded["statusCode"], 200, "{loaded}");
     assert_eq!(loaded["headers"]["etag"], saved["headers"]["etag"]);
     assert!(loaded["body"].as_str().unwrap().contains(r#""data":{"n":2.0}"#));
+    let renewed = renew.call(&event("POST", with_id(&id), None)).await;
+    assert_eq!(renewed["statusCode"], 200, "{renewed}");
+    assert_eq!(load.call(&event("GET", with_id(&id), None)).await["statusCode"], 404);
+    let id = id_of(&renewed);
+    assert!(renewed["body"].as_str().unwrap().contains(r#""data":{"n":2.0}"#));
     let cleared = clear.call(&event("DELETE", with_id(&id), None)).await;
     assert_eq!(cleared["statusCode"], 204, "{cleared}");
     let dead = load.call(&event("GET", with_id(&id), None)).await;
@@ -244,9 +250,13 @@ async fn a_session_lives_through_all_four_binaries() {
 #[tokio::test]
 async fn every_published_event_is_answered() {
     let service = Service::start().await;
-    for (name, expected) in
-        [("create", [415, 201]), ("load", [404; 2]), ("save", [415, 400]), ("clear", [204; 2])]
-    {
+    for (name, expected) in [
+        ("create", [415, 201]),
+        ("load", [404; 2]),
+        ("renew", [404; 2]),
+        ("save", [415, 400]),
+        ("clear", [204; 2]),
+    ] {
         let function = Function::start(name, &service).await;
         for fixture in
             ["iam", "jwt-authorizer", "lambda-authorizer", "multi-value-parameters", "no-authorizer"]
@@ -338,7 +348,7 @@ async fn an_event_that_makes_the_handler_fail_does_not_hurt_the_next() {
 #[tokio::test]
 async fn a_bad_setting_is_named_before_the_first_event() {
     let service = Service::start().await;
-    for name in ["create", "load", "save", "clear"] {
+    for name in ["create", "load", "save", "renew", "clear"] {
         let function = Function::start_with(name, &service, &[("SESSION_ID_TRANSPORT", "url")]).await;
         let output = function.process.wait_with_output().await.unwrap();
         assert_eq!(output.status.code(), Some(1));

@@ -89,6 +89,8 @@ async fn a_data_file_keeps_the_sessions() {
     let server = LocalServer::start(&["--data", path], &[]).await;
     let id = server.create(json!({ "kept": true })).await;
     server.stop("-KILL").await;
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "others may not read it");
 
     let server = LocalServer::start(&["--data", path], &[]).await;
     let loaded: Value = server.load(&id).await.json().await.unwrap();
@@ -121,6 +123,23 @@ async fn a_bad_setting_stops_the_start_and_is_named() {
         let output = command.env("SESSION_ID_BYTES", "12").output().await.unwrap();
         assert!(!output.status.success());
         assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_no_url_or_leads_nowhere_is_named() {
+    for (endpoint, expected) in [
+        ("", "error: endpoint_url must be a URL that begins with http:// or https://; it is \"\""),
+        (
+            "http://127.0.0.1:1",
+            "error: cannot create table app_session at http://127.0.0.1:1: dispatch failure: ",
+        ),
+    ] {
+        let arguments = ["--port", "0", "--endpoint", endpoint];
+        let output = Command::new(program("local").await).args(arguments).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.starts_with(expected), "{error}");
     }
 }
 

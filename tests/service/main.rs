@@ -22,3 +22,4 @@ mod local_server;
 mod openapi;
 mod races;
 mod readme;
+mod renewal;

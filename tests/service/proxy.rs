@@ -20,6 +20,8 @@ pub enum Meddling {
     PassOn(String),
     /// This answer is given in the service's place.
     Answer(u16, String),
+    /// The request is carried out, and its answer lost.
+    LoseAnswer,
     /// No answer is ever given.
     Stall,
 }
@@ -100,12 +102,15 @@ async fn forward(state: &State, request: Request<Incoming>) -> Response<Full<Byt
 
     let mut body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
     let meddler = state.meddlers.lock().unwrap().pop_front();
+    let mut lose_answer = false;
     if let Some(meddler) = meddler {
+        let original = body.clone();
         match meddler(body).await {
             Meddling::PassOn(other) => body = other,
             Meddling::Answer(status, answer) => {
                 return Response::builder().status(status).body(Full::from(answer)).unwrap();
             }
+            Meddling::LoseAnswer => (body, lose_answer) = (original, true),
             Meddling::Stall => return std::future::pending().await,
         }
     }
@@ -113,6 +118,12 @@ async fn forward(state: &State, request: Request<Incoming>) -> Response<Full<Byt
     headers.remove(HOST);
     headers.remove(CONTENT_LENGTH);
     let upstream = state.http.post(&state.upstream).headers(headers).body(body).send().await.unwrap();
+    if lose_answer {
+        // "Occurs when there's a failure on the server": DynamoDB, too, says no more when it does not know.
+        let error =
+            r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"meddled"}"#;
+        return Response::builder().status(500).body(Full::from(error)).unwrap();
+    }
     let mut response = Response::builder().status(upstream.status());
     for (name, value) in upstream.headers().iter().filter(|(name, _)| **name != TRANSFER_ENCODING) {
         response = response.header(name, value);

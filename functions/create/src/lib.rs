@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use dynamodb_web_session::http::{self, Failure};
 use dynamodb_web_session::{SessionManager, Timeouts};
+use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
 use serde_json::Map;
 
@@ -22,8 +23,9 @@ async fn create(sessions: &SessionManager, request: &Request) -> Result<Response
         idle_seconds: body.idle_timeout_seconds.unwrap_or(config.timeouts.idle_seconds),
         absolute_seconds: body.absolute_timeout_seconds.unwrap_or(config.timeouts.absolute_seconds),
     };
+    let (status, transport) = (StatusCode::CREATED, config.id_transport);
     match body.data {
-        Some(data) => http::created(&sessions.create_with(data, timeouts).await?, config.id_transport),
-        None => http::created(&sessions.create_with(Map::new(), timeouts).await?, config.id_transport),
+        Some(data) => http::issued(status, &sessions.create_with(data, timeouts).await?, transport),
+        None => http::issued(status, &sessions.create_with(Map::new(), timeouts).await?, transport),
     }
 }

@@ -1,0 +1,10 @@
+//! The Lambda function `renew`.
+
+use dynamodb_web_session::http;
+use lambda_http::{Error, run, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let sessions = http::start().await?;
+    run(service_fn(|request| renew::handle(&sessions, request))).await
+}
