@@ -79,7 +79,7 @@ impl Gateway {
     /// Serves until `shutdown` completes; requests that are under way then may still end.
     ///
     /// # Errors
-    /// When no connection can be accepted any more.
+    /// When the listener has no address.
     pub async fn serve(
         self,
         listener: TcpListener,

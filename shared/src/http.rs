@@ -5,7 +5,7 @@ use lambda_http::http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use lambda_http::http::{HeaderValue, StatusCode};
-use lambda_http::{Body, Request, Response};
+use lambda_http::{Body, Request, RequestExt, Response};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Number;
 use serde_json::error::Category;
@@ -256,13 +256,33 @@ pub fn cleared(transport: IdTransport) -> Response<Body> {
     response
 }
 
-/// The answer to a request: what every answer carries is added here, and a failure becomes one here.
-pub fn answer(result: Result<Response<Body>, Failure>, transport: IdTransport) -> Response<Body> {
-    let mut response = result.unwrap_or_else(|failure| refuse(&failure, transport));
+/// The answer to a request: what every answer carries is added here, and a failure becomes one here. One that somebody
+/// has to look into is logged, once.
+pub fn answer(
+    request: &Request,
+    result: Result<Response<Body>, Failure>,
+    transport: IdTransport,
+) -> Response<Body> {
+    let mut response = result.unwrap_or_else(|failure| {
+        let response = refuse(&failure, transport);
+        if response.status().is_server_error() {
+            log(request, &failure, transport);
+        }
+        response
+    });
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+fn log(request: &Request, failure: &Failure, transport: IdTransport) {
+    tracing::error!(
+        error = chain(failure),
+        request_id = request.lambda_context_ref().map(|context| context.request_id.as_str()),
+        loggable_session_id = session_id(request, transport).map(|id| id.loggable().to_string()),
+        "the call failed"
+    );
 }
 
 /// Problem details (RFC 9457).
@@ -302,7 +322,6 @@ fn refuse(failure: &Failure, transport: IdTransport) -> Response<Body> {
                 problem(StatusCode::BAD_REQUEST, "bad-request", "The request is malformed", detail)
             }
             Error::Unavailable(_) => {
-                tracing::error!(error = chain(error), "the session table is unavailable");
                 let mut response = problem(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "unavailable",
@@ -318,7 +337,6 @@ fn refuse(failure: &Failure, transport: IdTransport) -> Response<Body> {
             | Error::CorruptRecord(_)
             | Error::Randomness(_)
             | Error::NoFreeId => {
-                tracing::error!(error = chain(error), "the call failed");
                 problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed", None)
             }
         },

@@ -384,4 +384,6 @@ async fn a_failure_is_logged_once_as_json_without_an_id() {
     assert_eq!(lines.len(), 1, "{log}");
     assert_eq!(lines[0]["level"], "ERROR");
     assert!(lines[0]["error"].as_str().unwrap().contains("AccessDeniedException"), "{log}");
+    assert_eq!(lines[0]["loggable_session_id"], id.loggable().as_str());
+    assert_eq!(lines[0]["request_id"], "8476a536-e9f4-11e8-9739-000000000000");
 }

@@ -11,7 +11,8 @@ use lambda_http::{Body, Request, Response};
 /// # Errors
 /// None: a failure is an answer too.
 pub async fn handle(sessions: &SessionManager, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(http::answer(clear(sessions, &request).await, sessions.config().id_transport))
+    let result = clear(sessions, &request).await;
+    Ok(http::answer(&request, result, sessions.config().id_transport))
 }
 
 async fn clear(sessions: &SessionManager, request: &Request) -> Result<Response<Body>, Failure> {

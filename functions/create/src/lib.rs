@@ -13,7 +13,8 @@ use serde_json::Map;
 /// # Errors
 /// None: a failure is an answer too.
 pub async fn handle(sessions: &SessionManager, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(http::answer(create(sessions, &request).await, sessions.config().id_transport))
+    let result = create(sessions, &request).await;
+    Ok(http::answer(&request, result, sessions.config().id_transport))
 }
 
 async fn create(sessions: &SessionManager, request: &Request) -> Result<Response<Body>, Failure> {

@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 /// # Errors
 /// None: a failure is an answer too.
 pub async fn handle(sessions: &SessionManager, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(http::answer(load(sessions, &request).await, sessions.config().id_transport))
+    let result = load(sessions, &request).await;
+    Ok(http::answer(&request, result, sessions.config().id_transport))
 }
 
 async fn load(sessions: &SessionManager, request: &Request) -> Result<Response<Body>, Failure> {

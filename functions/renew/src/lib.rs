@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 /// # Errors
 /// None: a failure is an answer too.
 pub async fn handle(sessions: &SessionManager, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(http::answer(renew(sessions, &request).await, sessions.config().id_transport))
+    let result = renew(sessions, &request).await;
+    Ok(http::answer(&request, result, sessions.config().id_transport))
 }
 
 async fn renew(sessions: &SessionManager, request: &Request) -> Result<Response<Body>, Failure> {

@@ -11,7 +11,8 @@ use lambda_http::{Body, Request, Response};
 /// # Errors
 /// None: a failure is an answer too.
 pub async fn handle(sessions: &SessionManager, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(http::answer(save(sessions, &request).await, sessions.config().id_transport))
+    let result = save(sessions, &request).await;
+    Ok(http::answer(&request, result, sessions.config().id_transport))
 }
 
 async fn save(sessions: &SessionManager, request: &Request) -> Result<Response<Body>, Failure> {
