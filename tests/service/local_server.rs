@@ -1,12 +1,13 @@
 //! `cargo run`, as a process.
 
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Stdio};
 
 use dynamodb_web_session::SessionId;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
 
 /// A program of this workspace, built if it is not.
 pub async fn program(path: &str) -> PathBuf {
@@ -23,7 +24,15 @@ pub async fn program(path: &str) -> PathBuf {
 struct LocalServer {
     process: Child,
     stdout: BufReader<ChildStdout>,
+    stderr: JoinHandle<String>,
     url: String,
+}
+
+/// How a server ended, and all that it printed but for its first line.
+struct Ended {
+    status: ExitStatus,
+    printed: String,
+    errors: String,
 }
 
 impl LocalServer {
@@ -33,24 +42,26 @@ impl LocalServer {
         let mut process =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        // Read all the while: a full pipe would stop the server.
+        let mut errors = process.stderr.take().unwrap();
+        let stderr = tokio::spawn(async move {
+            let mut text = String::new();
+            errors.read_to_string(&mut text).await.unwrap();
+            text
+        });
         let mut line = String::new();
         stdout.read_line(&mut line).await.unwrap();
         let url = line.split(' ').next().unwrap().to_owned();
         assert!(url.starts_with("http://localhost:"), "{line}");
-        Self { process, stdout, url }
+        Self { process, stdout, stderr, url }
     }
 
-    async fn stop(self, signal: &str) -> Output {
-        self.stop_keeping_stdout(signal).await.0
-    }
-
-    /// Ends the process, and returns what it printed as a whole.
-    async fn stop_keeping_stdout(mut self, signal: &str) -> (Output, String) {
+    async fn stop(mut self, signal: &str) -> Ended {
         let id = self.process.id().unwrap().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
         let mut printed = String::new();
-        while self.stdout.read_line(&mut printed).await.unwrap() > 0 {}
-        (self.process.wait_with_output().await.unwrap(), printed)
+        self.stdout.read_to_string(&mut printed).await.unwrap();
+        Ended { status: self.process.wait().await.unwrap(), printed, errors: self.stderr.await.unwrap() }
     }
 
     async fn create(&self, data: Value) -> SessionId {
@@ -72,8 +83,8 @@ async fn it_serves_and_ends_cleanly_at_an_interrupt() {
         let loaded: Value = server.load(&id).await.json().await.unwrap();
         assert_eq!(loaded["data"], json!({ "fruit": "apple" }));
         let port = server.url.trim_start_matches("http://localhost").replace("session", "");
-        let (output, printed) = server.stop_keeping_stdout(signal).await;
-        assert!(output.status.success(), "{output:?}");
+        let Ended { status, printed, errors } = server.stop(signal).await;
+        assert!(status.success(), "{errors}");
         let readme = include_str!("../../README.md").replace("localhost:3000", "localhost:PORT");
         let examples = printed.lines().filter(|line| line.starts_with("curl "));
         let in_readme = examples.filter(|line| readme.contains(&line.replace(&port, ":PORT/")));
@@ -154,12 +165,12 @@ async fn a_port_that_is_taken_is_named() {
 }
 
 #[tokio::test]
-async fn at_no_log_level_does_a_session_id_get_into_the_output() {
+async fn at_no_log_level_do_session_ids_and_data_get_into_the_output() {
     for (level, format) in [("TRACE", "JSON"), ("TRACE", "Text"), ("ERROR", "JSON")] {
         let environment =
             [("AWS_LAMBDA_LOG_LEVEL", level), ("AWS_LAMBDA_LOG_FORMAT", format), ("RUST_LOG", "trace")];
         let server = LocalServer::start(&[], &environment).await;
-        let id = server.create(json!({ "a": 1 })).await;
+        let id = server.create(json!({ "a": "what the caller wrote" })).await;
         let http = reqwest::Client::new();
         assert_eq!(server.load(&id).await.status(), 200);
         for body in ["{\"data\":{}}", "{", id.expose()] {
@@ -169,9 +180,10 @@ async fn at_no_log_level_does_a_session_id_get_into_the_output() {
         let url = server.url.clone();
         http.delete(&url).header("x-session-id", id.expose()).send().await.unwrap();
         assert_eq!(server.load(&id).await.status(), 404);
-        let (output, printed) = server.stop_keeping_stdout("-INT").await;
-        let errors = String::from_utf8(output.stderr).unwrap();
+        let Ended { printed, errors, .. } = server.stop("-INT").await;
         assert!(printed.contains("stopped"), "the output was captured");
-        assert!(!printed.contains(id.expose()) && !errors.contains(id.expose()), "{level} {format}");
+        for secret in [id.expose(), "what the caller wrote"] {
+            assert!(!printed.contains(secret) && !errors.contains(secret), "{level} {format}");
+        }
     }
 }
