@@ -1,6 +1,7 @@
 //! Time, in whole seconds, and where it is read from.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,6 +15,9 @@ use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// The epoch itself: midnight UTC at the start of 1970.
+    pub const EPOCH: Self = Self(0);
+
     /// The last moment that RFC 3339 can write.
     pub const MAX: Self = Self(253_402_300_799);
 
@@ -39,6 +43,23 @@ impl Timestamp {
     #[must_use]
     pub fn seconds_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// The text is not a moment in RFC 3339 between 1970 and 9999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a moment in RFC 3339, such as 2026-11-22T22:04:14Z")]
+pub struct MalformedTimestamp;
+
+impl FromStr for Timestamp {
+    type Err = MalformedTimestamp;
+
+    /// Reads RFC 3339, with any offset. A fraction of a second is rounded up.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let moment =
+            DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset).map_err(|_| MalformedTimestamp)?;
+        let seconds = u64::try_from(moment.secs()).map_err(|_| MalformedTimestamp)?;
+        Ok(Self::from_epoch_seconds(seconds).plus_seconds(u64::from(moment.subsec_nanos() > 0)))
     }
 }
 
@@ -107,6 +128,19 @@ mod tests {
         assert_eq!(Timestamp::from_epoch_seconds(0).to_string(), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp::from_epoch_seconds(1_795_385_054).to_string(), "2026-11-22T22:04:14Z");
         assert_eq!(Timestamp::from_epoch_seconds(u64::MAX).to_string(), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn a_timestamp_is_read_from_rfc_3339() {
+        let moment = Timestamp::from_epoch_seconds(1_795_385_054);
+        for text in ["2026-11-22T22:04:14Z", "2026-11-22T23:04:14+01:00", "2026-11-22T22:04:13.5Z"] {
+            assert_eq!(text.parse(), Ok(moment), "{text}");
+        }
+        for text in
+            ["", "2026-11-22", "2026-11-22T22:04:14", "1969-12-31T23:59:59Z", "yesterday", "1795385054"]
+        {
+            assert_eq!(text.parse::<Timestamp>(), Err(MalformedTimestamp), "{text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::env::VarError;
 use std::ops::RangeInclusive;
 
+use crate::clock::Timestamp;
 use crate::error::ConfigError;
 use crate::id::ID_BYTES;
 use crate::timeouts::Timeouts;
@@ -56,6 +57,9 @@ pub struct Config {
     pub max_data_bytes: usize,
     /// `SESSION_ID_TRANSPORT`: `header` or `cookie`. Only the HTTP service uses it. Default `header`.
     pub id_transport: IdTransport,
+    /// `SESSION_NOT_BEFORE`: every session that was created earlier is dead. It logs everybody out in an emergency, and
+    /// keeps dead what a restored backup brings back. Default: the epoch.
+    pub not_before: Timestamp,
     /// Another DynamoDB than that of the AWS SDK's own settings (`AWS_ENDPOINT_URL_DYNAMODB`).
     pub endpoint_url: Option<String>,
     /// Another Region than that of the AWS SDK's own settings (`AWS_REGION`).
@@ -72,6 +76,7 @@ impl Default for Config {
             touch_interval_seconds: 60,
             max_data_bytes: 262_144,
             id_transport: IdTransport::Header,
+            not_before: Timestamp::EPOCH,
             endpoint_url: None,
             region: None,
         }
@@ -109,6 +114,7 @@ impl Config {
                 .unwrap_or(default.touch_interval_seconds),
             max_data_bytes: variables.number("SESSION_MAX_DATA_BYTES")?.unwrap_or(default.max_data_bytes),
             id_transport: variables.id_transport("SESSION_ID_TRANSPORT")?.unwrap_or_default(),
+            not_before: variables.timestamp("SESSION_NOT_BEFORE")?.unwrap_or(default.not_before),
             endpoint_url: None,
             region: None,
         };
@@ -160,6 +166,18 @@ impl<F: Fn(&'static str) -> Result<String, VarError>> Variables<F> {
             })
         };
         self.text(variable)?.map(parse).transpose()
+    }
+
+    /// Empty is as good as not set: a template can leave no variable out.
+    fn timestamp(&self, variable: &'static str) -> Result<Option<Timestamp>, ConfigError> {
+        let parse = |given: String| {
+            given.parse().map_err(|_| ConfigError {
+                variable,
+                accepted: "a moment in RFC 3339, such as 2026-11-22T22:04:14Z".into(),
+                given: format!("{given:?}"),
+            })
+        };
+        self.text(variable)?.filter(|text| !text.is_empty()).map(parse).transpose()
     }
 
     fn id_transport(&self, variable: &'static str) -> Result<Option<IdTransport>, ConfigError> {
@@ -249,6 +267,7 @@ mod tests {
             ("SESSION_TOUCH_INTERVAL_SECONDS", "0"),
             ("SESSION_MAX_DATA_BYTES", "1000"),
             ("SESSION_ID_TRANSPORT", "cookie"),
+            ("SESSION_NOT_BEFORE", "1970-01-01T01:00:00Z"),
         ]);
         let expected = Config {
             table_name: "sessions.of-mine_2".into(),
@@ -258,6 +277,7 @@ mod tests {
             touch_interval_seconds: 0,
             max_data_bytes: 1000,
             id_transport: IdTransport::Cookie,
+            not_before: Timestamp::from_epoch_seconds(3600),
             endpoint_url: None,
             region: None,
         };
@@ -284,6 +304,7 @@ mod tests {
             ("SESSION_MAX_DATA_BYTES", "1", "from 2 to 408576"),
             ("SESSION_MAX_DATA_BYTES", "408577", "from 2 to 408576"),
             ("SESSION_ID_TRANSPORT", "Cookie", "`header` or `cookie`"),
+            ("SESSION_NOT_BEFORE", "yesterday", "RFC 3339"),
         ] {
             let error = config(&[(variable, value)]).unwrap_err();
             assert_eq!(error.variable, variable, "{value:?}");
@@ -293,6 +314,11 @@ mod tests {
                 message.ends_with(value.trim_end_matches('"')) || message.contains(&format!("{value:?}"))
             );
         }
+    }
+
+    #[test]
+    fn an_empty_not_before_is_none() {
+        assert_eq!(config(&[("SESSION_NOT_BEFORE", "")]).unwrap(), Config::default());
     }
 
     #[test]

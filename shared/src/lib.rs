@@ -25,7 +25,7 @@ mod session;
 mod table;
 mod timeouts;
 
-pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use clock::{Clock, MalformedTimestamp, ManualClock, SystemClock, Timestamp};
 pub use config::{Config, IdTransport};
 pub use error::{BoxError, ConfigError, Error};
 pub use etag::{ETag, IfMatch, MalformedIfMatch};

@@ -83,7 +83,7 @@ impl SessionManager {
     pub fn new(client: Client, config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self {
-            table: Table::new(client, config.table_name.clone()),
+            table: Table::new(client, config.table_name.clone(), config.not_before),
             config: Arc::new(config),
             clock: Arc::new(SystemClock),
         })
@@ -158,7 +158,7 @@ impl SessionManager {
         interval: u64,
         now: Timestamp,
     ) -> Result<Option<Record>, Error> {
-        let Some(mut record) = self.get_alive(id, now).await? else { return Ok(None) };
+        let Some(mut record) = self.table.get(id, now).await? else { return Ok(None) };
         if record.deadlines.touch_is_due(record.idle_seconds, interval, now) {
             if !self.table.touch(id, now).await? {
                 return Ok(None); // cleared since it was read
@@ -256,7 +256,7 @@ impl SessionManager {
         let old = id.loggable();
         let started = Instant::now();
         while started.elapsed() < RENEWAL_ATTEMPTS_WITHIN {
-            let Some(record) = self.get_alive(&old, now).await? else { return Ok(None) };
+            let Some(record) = self.table.get(&old, now).await? else { return Ok(None) };
             let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
             let new = self.new_id()?;
             if let Some(moved) = self.table.rename(&old, &new.loggable(), &record, now).await? {
@@ -276,10 +276,6 @@ impl SessionManager {
 
     fn new_id(&self) -> Result<SessionId, Error> {
         SessionId::generate(self.config.id_bytes).map_err(|error| Error::Randomness(error.into()))
-    }
-
-    async fn get_alive(&self, id: &LoggableId, now: Timestamp) -> Result<Option<Record>, Error> {
-        Ok(self.table.get(id).await?.filter(|record| record.deadlines.is_alive(now)))
     }
 
     fn check_timeouts(&self, idle: Option<u64>, absolute: Option<u64>) -> Result<(), Error> {

@@ -24,7 +24,7 @@ use crate::timeouts::{Deadlines, Timeouts};
 
 /// Without it an expired or cleared session could be written back to life: TTL deletes days late, and an
 /// update of a missing item creates it. A comparison with a missing attribute is false.
-const ALIVE: &str = "expires > :now AND absolute_expires > :now";
+const ALIVE: &str = "expires > :now AND absolute_expires > :now AND created >= :not_before";
 
 /// A key that is taken keeps its record.
 const NOT_TAKEN: &str = "attribute_not_exists(id)";
@@ -54,11 +54,13 @@ pub(crate) struct Change {
 pub(crate) struct Table {
     client: Client,
     name: String,
+    /// Sessions that were created earlier are dead.
+    not_before: Timestamp,
 }
 
 impl Table {
-    pub(crate) fn new(client: Client, name: String) -> Self {
-        Self { client, name }
+    pub(crate) fn new(client: Client, name: String, not_before: Timestamp) -> Self {
+        Self { client, name, not_before }
     }
 
     /// Stores a new record. The only call that brings one into being. False: the key is taken.
@@ -76,8 +78,8 @@ impl Table {
         }
     }
 
-    /// The record, dead or alive.
-    pub(crate) async fn get(&self, id: &LoggableId) -> Result<Option<Record>, Error> {
+    /// The record of a live session.
+    pub(crate) async fn get(&self, id: &LoggableId, now: Timestamp) -> Result<Option<Record>, Error> {
         // A consistent read, or a cleared session could be seen for another second.
         let get = self
             .client
@@ -86,7 +88,15 @@ impl Table {
             .key("id", string(id.as_str()))
             .consistent_read(true);
         let output = get.send().await.map_err(classify)?;
-        output.item.map(Record::from_item).transpose()
+        match output.item {
+            Some(item) if self.is_alive(&item, now)? => Record::from_item(item).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// What [`ALIVE`] says, for an item that has been read.
+    fn is_alive(&self, item: &Item, now: Timestamp) -> Result<bool, Error> {
+        Ok(deadlines(item)?.is_alive(now) && timestamp(item, "created")? >= self.not_before)
     }
 
     /// Slides the idle deadline of a live session. False: there is none.
@@ -174,7 +184,7 @@ impl Table {
             // An earlier try may have been carried out though its answer was lost, and then it is our own save that
             // the condition has met. Whether it is cannot be known: somebody else may have saved the same.
             Err(error) if attempts.more_than_one() => Err(Error::Unavailable(error.into())),
-            Err(error) => Err(refused_save(error, now)),
+            Err(error) => Err(self.refused_save(error, now)),
         }
     }
 
@@ -196,6 +206,7 @@ impl Table {
             .key("id", string(old.as_str()))
             .condition_expression(condition)
             .expression_attribute_values(":now", time(now))
+            .expression_attribute_values(":not_before", time(self.not_before))
             .expression_attribute_values(":etag", string(record.etag.as_str()))
             .expression_attribute_values(":idle", number(record.idle_seconds))
             .expression_attribute_values(":absolute_deadline", time(record.deadlines.absolute))
@@ -233,6 +244,23 @@ impl Table {
             .table_name(&self.name)
             .key("id", string(id.as_str()))
             .expression_attribute_values(":now", time(now))
+            .expression_attribute_values(":not_before", time(self.not_before))
+    }
+
+    /// A save whose condition failed met a dead session, or data that If-Match does not name.
+    fn refused_save(&self, error: SdkError<UpdateItemError>, now: Timestamp) -> Error {
+        if !is_failed_condition(&error) {
+            return classify(error);
+        }
+        let item = match error.into_service_error() {
+            UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
+            _ => None,
+        };
+        match item.map(|item| self.is_alive(&item, now)) {
+            Some(Ok(true)) => Error::Changed,
+            Some(Err(corrupt)) => corrupt,
+            _ => Error::NotFound,
+        }
     }
 }
 
@@ -304,22 +332,6 @@ impl Intercept for Attempts {
     ) -> Result<(), BoxError> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(())
-    }
-}
-
-/// A save whose condition failed met a dead session, or data that If-Match does not name.
-fn refused_save(error: SdkError<UpdateItemError>, now: Timestamp) -> Error {
-    if !is_failed_condition(&error) {
-        return classify(error);
-    }
-    let item = match error.into_service_error() {
-        UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
-        _ => None,
-    };
-    match item.as_ref().map(deadlines) {
-        Some(Ok(deadlines)) if deadlines.is_alive(now) => Error::Changed,
-        Some(Err(corrupt)) => corrupt,
-        _ => Error::NotFound,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dynamodb_web_session::{Clock, Config, SessionId};
+use dynamodb_web_session::{Clock, Config, SessionId, SystemClock};
 use serde_json::json;
 use sha2::{Digest, Sha512};
 
@@ -121,6 +121,24 @@ async fn an_absolute_expired_session_stays_dead_however_busy_it_was() {
         service.save(&id, json!({ "data": { "busy": true } })).await.assert_status(204);
         service.clock.advance(1);
         assert_stays_dead(&service, &id).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_from_before_the_set_moment_stays_dead_and_a_later_one_lives() {
+    for touch_interval_seconds in [0, 60] {
+        let not_before = SystemClock.now().plus_seconds(1000);
+        let config = Config { touch_interval_seconds, not_before, ..Config::default() };
+        let service = Service::with(config).await;
+        let early = service.create(json!({})).await; // as if from a restored backup: it is not even loaded once
+        assert_stays_dead(&service, &early).await;
+        service.clock.advance(1100);
+        let late = service.create(json!({})).await;
+        service.load(&late).await.assert_status(200);
+        service.clock.advance(100);
+        service.save(&late, json!({ "data": {} })).await.assert_status(204);
+        service.renew(&late).await.assert_status(200);
+        assert_stays_dead(&service, &early).await;
     }
 }
 
