@@ -63,7 +63,7 @@ impl Table {
         Self { client, name, not_before }
     }
 
-    /// Stores a new record. The only call that brings one into being. False: the key is taken.
+    /// Stores a new record. False: the key is taken.
     pub(crate) async fn insert(&self, id: &LoggableId, record: &Record) -> Result<bool, Error> {
         let put = self
             .client
@@ -183,7 +183,9 @@ impl Table {
             },
             // An earlier try may have been carried out though its answer was lost, and then it is our own save that
             // the condition has met. Whether it is cannot be known: somebody else may have saved the same.
-            Err(error) if attempts.more_than_one() => Err(Error::Unavailable(error.into())),
+            Err(error) if attempts.more_than_one() && is_failed_condition(&error) => {
+                Err(Error::Unavailable(error.into()))
+            }
             Err(error) => Err(self.refused_save(error, now)),
         }
     }

@@ -85,7 +85,12 @@ async fn a_write_that_was_carried_out_though_its_answer_was_lost_is_not_denied()
     save.send().await.problem(503);
     assert_eq!(service.load(&id).await.data(), json!({ "count": 2 }));
 
-    // So does a save that ends the session.
+    // A retry that is refused for another reason is refused all the same.
+    service.proxy.answer(1, 500, "InternalServerError");
+    service.proxy.answer(1, 400, "AccessDeniedException");
+    service.save(&id, json!({ "data": { "count": 3 } })).await.problem(500);
+
+    // A save that ends the session meets its own work as well.
     service.clock.advance(10);
     service.proxy.meddle(async |_| Meddling::LoseAnswer);
     service.save(&id, json!({ "absolute_timeout_seconds": 10 })).await.problem(503);
