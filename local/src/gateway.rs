@@ -17,7 +17,10 @@ use base64::prelude::BASE64_STANDARD;
 use dynamodb_web_session::{BoxError, Clock, SessionManager, SystemClock};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, TRANSFER_ENCODING};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, TRANSFER_ENCODING,
+};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -29,7 +32,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::template::Route;
+use crate::page::Page;
+use crate::template::{Cors, Template};
 
 /// Lambda takes events of 6 MB, and API Gateway answers 413 to what makes a larger one ("Lambda quotas").
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
@@ -38,6 +42,9 @@ const MAX_HEAD_BYTES: usize = 10_240;
 /// API Gateway gives a request 30 seconds; a client that takes longer to send its headers is not served.
 const MAX_SECONDS: Duration = Duration::from_secs(30);
 const DRAIN_SECONDS: Duration = Duration::from_secs(5);
+
+/// By which API Gateway tells a caller the ID of its request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("apigw-requestid");
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send + 'a>>;
 type Handler = for<'a> fn(&'a SessionManager, lambda_http::Request) -> Answer<'a>;
@@ -58,6 +65,8 @@ fn handler(function: &str) -> Option<Handler> {
 pub struct Gateway {
     handlers: HashMap<(Method, String), Handler>,
     sessions: SessionManager,
+    cors: Cors,
+    page: Option<Page>,
     requests: AtomicU64,
 }
 
@@ -66,14 +75,20 @@ impl Gateway {
     ///
     /// # Errors
     /// When the template names a function that has no handler here.
-    pub fn new(routes: &[Route], sessions: SessionManager) -> Result<Self, BoxError> {
+    pub fn new(template: Template, sessions: SessionManager) -> Result<Self, BoxError> {
         let mut handlers = HashMap::new();
-        for route in routes {
+        for route in &template.routes {
             let handler = handler(&route.function)
                 .ok_or_else(|| format!("template.yaml routes to {}, which has no handler", route.function))?;
             handlers.insert((route.method.parse()?, route.path.clone()), handler);
         }
-        Ok(Self { handlers, sessions, requests: AtomicU64::new(0) })
+        Ok(Self { handlers, sessions, cors: template.cors, page: None, requests: AtomicU64::new(0) })
+    }
+
+    /// Serves a page beside the API.
+    #[must_use]
+    pub fn with_page(self, page: Page) -> Self {
+        Self { page: Some(page), ..self }
     }
 
     /// Serves until `shutdown` completes; requests that are under way then may still end.
@@ -125,10 +140,37 @@ impl Gateway {
         peer: SocketAddr,
     ) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
+        let allowed = &self.sessions.config().allowed_origins;
+        if let Some(preflight) = self.cors.preflight(&head, allowed) {
+            return preflight;
+        }
+        if let (&Method::GET, Some(page)) = (&head.method, &self.page)
+            && let Some(response) = page.answer(head.uri.path()).await
+        {
+            return response;
+        }
+        let id = format!("local-{}", self.requests.fetch_add(1, Ordering::Relaxed));
+        let mut response = self.route(&head, body, &id, address, peer).await;
+        let headers = response.headers_mut();
+        self.cors.add(&head.headers, allowed, headers);
+        if let Ok(id) = id.parse() {
+            headers.insert(REQUEST_ID, id);
+        }
+        response
+    }
+
+    async fn route(
+        &self,
+        head: &Parts,
+        body: Incoming,
+        id: &str,
+        address: SocketAddr,
+        peer: SocketAddr,
+    ) -> Response<Full<Bytes>> {
         let Some(handler) = self.handlers.get(&(head.method.clone(), head.uri.path().to_owned())) else {
             return message(StatusCode::NOT_FOUND, "Not Found");
         };
-        if head_bytes(&head) > MAX_HEAD_BYTES {
+        if head_bytes(head) > MAX_HEAD_BYTES {
             return message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large");
         }
         let body = match tokio::time::timeout(MAX_SECONDS, Limited::new(body, MAX_BODY_BYTES).collect()).await
@@ -140,10 +182,9 @@ impl Gateway {
             Ok(Err(_)) => return message(StatusCode::BAD_REQUEST, "Bad Request"),
             Err(_) => return message(StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
         };
-        let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let event = event(&head, &body, number, address, peer);
+        let event = event(head, &body, id, address, peer);
         // What goes wrong from here on is what API Gateway calls an internal server error.
-        match self.invoke(*handler, &event).await {
+        match self.invoke(*handler, &event, id).await {
             Ok(response) => response,
             Err(error) => {
                 eprintln!("the function failed: {error}");
@@ -152,11 +193,18 @@ impl Gateway {
         }
     }
 
-    async fn invoke(&self, handler: Handler, event: &str) -> Result<Response<Full<Bytes>>, BoxError> {
+    async fn invoke(
+        &self,
+        handler: Handler,
+        event: &str,
+        id: &str,
+    ) -> Result<Response<Full<Bytes>>, BoxError> {
         let request: LambdaRequest = serde_json::from_str(event)?;
         let sessions = &self.sessions;
         let mut function = Adapter::from(lambda_http::service_fn(move |request| handler(sessions, request)));
-        let response = function.call(LambdaEvent::new(request, Context::default())).await?;
+        let mut context = Context::default();
+        id.clone_into(&mut context.request_id);
+        let response = function.call(LambdaEvent::new(request, context)).await?;
         FunctionResponse::parse(&serde_json::to_string(&response)?)
     }
 }
@@ -192,13 +240,7 @@ impl FunctionResponse {
 }
 
 /// The payload-2.0 event of a request.
-fn event(
-    head: &hyper::http::request::Parts,
-    body: &[u8],
-    number: u64,
-    address: SocketAddr,
-    peer: SocketAddr,
-) -> String {
+fn event(head: &Parts, body: &[u8], id: &str, address: SocketAddr, peer: SocketAddr) -> String {
     let method = head.method.as_str();
     let path = head.uri.path();
     let (body, is_base64_encoded) = encode_body(&head.headers, body);
@@ -220,7 +262,7 @@ fn event(
                 "sourceIp": peer.ip().to_string(),
                 "userAgent": text(head.headers.get_all("user-agent")),
             },
-            "requestId": format!("local-{number}"),
+            "requestId": id,
             "routeKey": format!("{method} {path}"),
             "stage": "$default",
             "timeEpoch": SystemClock.now().epoch_seconds() * 1000,
@@ -283,7 +325,7 @@ fn encode_body(headers: &HeaderMap, body: &[u8]) -> (Option<String>, bool) {
     }
 }
 
-fn head_bytes(head: &hyper::http::request::Parts) -> usize {
+fn head_bytes(head: &Parts) -> usize {
     let line = head.method.as_str().len() + head.uri.to_string().len() + "  HTTP/1.1\r\n".len();
     let headers = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
     line + headers.sum::<usize>()

@@ -1,12 +1,14 @@
 //! `cargo run`: the session service on this machine.
 
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use dynamodb_web_session::{BoxError, Config, IdTransport, SessionManager, logging};
-use local::{Gateway, Template, dynamodb};
+use dynamodb_web_session::logging::{self, LevelFilter};
+use dynamodb_web_session::{BoxError, Config, IdTransport, SessionManager};
+use local::{Gateway, Page, RecentLog, Template, dynamodb};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -31,11 +33,10 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    logging::init();
     match serve(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", logging::chain(error.as_ref()));
+            eprintln!("error: {}", dynamodb_web_session::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -44,6 +45,13 @@ async fn main() -> ExitCode {
 async fn serve(arguments: Arguments) -> Result<(), BoxError> {
     let config = Config { endpoint_url: arguments.endpoint.clone(), ..Config::from_env()? };
     config.validate()?;
+    let log = RecentLog::default();
+    let recent = log.clone();
+    logging::to(&config.table_name, LevelFilter::DEBUG, move |line| {
+        recent.keep(line);
+        // A terminal that is gone is no reason to stop.
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    });
     let transport = config.id_transport;
     let template = Template::load()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port))
@@ -57,12 +65,14 @@ async fn serve(arguments: Arguments) -> Result<(), BoxError> {
     };
     let client = dynamodb::client(&endpoint).await;
     dynamodb::ensure_table(&client, &config.table_name, &template.table).await.map_err(|error| {
-        let causes = logging::chain(error.as_ref());
+        let causes = dynamodb_web_session::chain(error.as_ref());
         format!("cannot create table {} at {endpoint}: {causes}", config.table_name)
     })?;
-    let gateway = Gateway::new(&template.routes, SessionManager::new(client, config)?)?;
+    let page = Page::new(client.clone(), config.table_name.clone(), log);
+    let gateway = Gateway::new(template, SessionManager::new(client, config)?)?.with_page(page);
 
-    println!("{address}/session is ready (DynamoDB at {endpoint}). Try, in another terminal:\n");
+    println!("{address}/session is ready (DynamoDB at {endpoint}).");
+    println!("See it at {address}/ or try, in another terminal:\n");
     println!("{}", examples(&address, transport));
     gateway.serve(listener, interrupted()?).await?;
     println!("stopped");
@@ -77,9 +87,9 @@ fn examples(address: &str, transport: IdTransport) -> String {
              curl -X DELETE {address}/session -H 'x-session-id: PASTE_THE_SESSION_ID' -i\n"
         ),
         IdTransport::Cookie => format!(
-            "curl -X POST {address}/session -i -H 'content-type: application/json' -d '{{\"data\":{{\"fruit\":\"apple\"}}}}'\n\
+            "curl -X POST {address}/session -i -H 'sec-fetch-site: same-origin'\n\
              curl {address}/session -H 'cookie: __Host-id=PASTE_THE_COOKIE'\n\
-             curl -X DELETE {address}/session -H 'cookie: __Host-id=PASTE_THE_COOKIE' -i\n"
+             curl -X DELETE {address}/session -H 'cookie: __Host-id=PASTE_THE_COOKIE' -H 'sec-fetch-site: same-origin' -i\n"
         ),
     }
 }

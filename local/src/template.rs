@@ -1,4 +1,4 @@
-//! What `template.yaml` says of routes and of the table, so that what runs here is what is deployed.
+//! What `template.yaml` says of routes, CORS and the table, so that what runs here is what is deployed.
 
 use std::collections::HashMap;
 
@@ -15,6 +15,24 @@ pub struct Template {
     pub routes: Vec<Route>,
     /// The session table.
     pub table: TableProperties,
+    /// What the API allows pages of other origins, where any are allowed.
+    pub cors: Cors,
+}
+
+/// The API's `CorsConfiguration`, but for the origins, which are a parameter.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Cors {
+    /// Whether cookies go with a request.
+    pub allow_credentials: bool,
+    /// The methods of requests.
+    pub allow_methods: Vec<String>,
+    /// The headers that a request may have.
+    pub allow_headers: Vec<String>,
+    /// The headers of an answer that script may read.
+    pub expose_headers: Vec<String>,
+    /// Seconds for which a browser need not ask again.
+    pub max_age: u32,
 }
 
 /// A route of the HTTP API.
@@ -103,6 +121,13 @@ struct RouteProperties {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
+struct ApiProperties {
+    /// `!If [CONDITION, then, otherwise]`
+    cors_configuration: (String, Cors, String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct IntegrationProperties {
     integration_uri: String,
 }
@@ -123,9 +148,9 @@ impl Template {
             .map(|(name, route)| read_route(name, route, &resources))
             .collect::<Result<Vec<_>, _>>()?;
         routes.sort_by(|a, b| (&a.path, &a.method).cmp(&(&b.path, &b.method)));
-        let tables = of_type(&resources, "AWS::DynamoDB::Table")?;
-        let (_, table) = tables.into_iter().next().ok_or_else(|| reference("there is no table"))?;
-        Ok(Self { routes, table })
+        let table = only(&resources, "AWS::DynamoDB::Table")?;
+        let api: ApiProperties = only(&resources, "AWS::ApiGatewayV2::Api")?;
+        Ok(Self { routes, table, cors: api.cors_configuration.1 })
     }
 }
 
@@ -143,6 +168,11 @@ fn of_type<'a, P: Deserialize<'a>>(
             Ok((name.as_str(), properties))
         })
         .collect()
+}
+
+fn only<'a, P: Deserialize<'a>>(resources: &'a Resources, r#type: &str) -> Result<P, TemplateError> {
+    let first = of_type(resources, r#type)?.into_iter().next();
+    first.map(|(_, properties)| properties).ok_or_else(|| reference(format!("there is no {type}")))
 }
 
 fn read_route(name: &str, route: &RouteProperties, resources: &Resources) -> Result<Route, TemplateError> {

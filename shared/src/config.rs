@@ -2,6 +2,7 @@
 
 use std::env::VarError;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use crate::clock::Timestamp;
 use crate::error::ConfigError;
@@ -14,6 +15,8 @@ const TIMEOUT_SECONDS: RangeInclusive<u64> = 1..=315_360_000;
 /// An item of a table holds 400 KiB (DynamoDB's "Quotas"); the other attributes take less than 1 KiB.
 const DATA_BYTES: RangeInclusive<usize> = 2..=(400 - 1) * 1024;
 
+const BOOLEAN: [(&str, bool); 2] = [("false", false), ("true", true)];
+
 /// How a session ID travels between the caller and the service. One mechanism for each deployment
 /// (OWASP Session Management Cheat Sheet, "Session ID Exchange Mechanisms").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +26,52 @@ pub enum IdTransport {
     Header,
     /// In the cookie `__Host-id`: the callers are browsers.
     Cookie,
+}
+
+/// Which requests of other sites a browser adds the cookie to (RFC 6265bis, "The SameSite Attribute"): the callers'
+/// site is the registrable domain, so `app.example.com` and `api.example.com` are one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SameSite {
+    /// To none.
+    #[default]
+    Strict,
+    /// To navigations that only read: whoever follows a link to the site is still logged in.
+    Lax,
+}
+
+/// An origin that may call from a browser: `https://app.example.com`, or `http://localhost:5173` while developing. A
+/// wildcard is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl Origin {
+    /// As a browser writes it in the header `Origin` (RFC 6454, "ASCII Serialization of an Origin").
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The text is no origin that may be allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an origin is https://HOST or https://HOST:PORT in lower case; http:// only with localhost or 127.0.0.1"
+)]
+pub struct MalformedOrigin;
+
+impl FromStr for Origin {
+    type Err = MalformedOrigin;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (scheme, authority) = text.split_once("://").ok_or(MalformedOrigin)?;
+        let (host, port) = authority.split_once(':').map_or((authority, None), |(h, p)| (h, Some(p)));
+        let is_host = !host.is_empty()
+            && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'));
+        let is_port =
+            port.is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok());
+        let is_safe = scheme == "https" || (scheme == "http" && matches!(host, "localhost" | "127.0.0.1"));
+        if is_host && is_port && is_safe { Ok(Self(text.to_owned())) } else { Err(MalformedOrigin) }
+    }
 }
 
 /// What a [`SessionManager`](crate::SessionManager) goes by.
@@ -57,6 +106,17 @@ pub struct Config {
     pub max_data_bytes: usize,
     /// `SESSION_ID_TRANSPORT`: `header` or `cookie`. Only the HTTP service uses it. Default `header`.
     pub id_transport: IdTransport,
+    /// `SESSION_COOKIE_SAME_SITE`: `strict` or `lax`. Default `strict`.
+    pub cookie_same_site: SameSite,
+    /// `SESSION_COOKIE_PERSISTENT`: `true` makes the cookie outlive the browser's window, until the session's absolute
+    /// deadline. Default `false`, as OWASP advises ("Expire and Max-Age Attributes").
+    pub cookie_persistent: bool,
+    /// `SESSION_CLEAR_SITE_DATA`: in cookie transport, a clear has the browser delete the site's cookies and stored
+    /// data. Default `true`.
+    pub clear_site_data: bool,
+    /// `SESSION_ALLOWED_ORIGINS`, separated by commas: pages of these origins may call, besides those of the service's
+    /// own. Default: none.
+    pub allowed_origins: Vec<Origin>,
     /// `SESSION_NOT_BEFORE`: every session that was created earlier is dead. It logs everybody out in an emergency, and
     /// keeps dead what a restored backup brings back. Default: the epoch.
     pub not_before: Timestamp,
@@ -75,7 +135,11 @@ impl Default for Config {
             max_timeout_seconds: 2_592_000,
             touch_interval_seconds: 60,
             max_data_bytes: 262_144,
-            id_transport: IdTransport::Header,
+            id_transport: IdTransport::default(),
+            cookie_same_site: SameSite::default(),
+            cookie_persistent: false,
+            clear_site_data: true,
+            allowed_origins: Vec::new(),
             not_before: Timestamp::EPOCH,
             endpoint_url: None,
             region: None,
@@ -113,7 +177,22 @@ impl Config {
                 .number("SESSION_TOUCH_INTERVAL_SECONDS")?
                 .unwrap_or(default.touch_interval_seconds),
             max_data_bytes: variables.number("SESSION_MAX_DATA_BYTES")?.unwrap_or(default.max_data_bytes),
-            id_transport: variables.id_transport("SESSION_ID_TRANSPORT")?.unwrap_or_default(),
+            id_transport: variables
+                .one_of(
+                    "SESSION_ID_TRANSPORT",
+                    &[("header", IdTransport::Header), ("cookie", IdTransport::Cookie)],
+                )?
+                .unwrap_or(default.id_transport),
+            cookie_same_site: variables
+                .one_of("SESSION_COOKIE_SAME_SITE", &[("strict", SameSite::Strict), ("lax", SameSite::Lax)])?
+                .unwrap_or(default.cookie_same_site),
+            cookie_persistent: variables
+                .one_of("SESSION_COOKIE_PERSISTENT", &BOOLEAN)?
+                .unwrap_or(default.cookie_persistent),
+            clear_site_data: variables
+                .one_of("SESSION_CLEAR_SITE_DATA", &BOOLEAN)?
+                .unwrap_or(default.clear_site_data),
+            allowed_origins: variables.origins("SESSION_ALLOWED_ORIGINS")?,
             not_before: variables.timestamp("SESSION_NOT_BEFORE")?.unwrap_or(default.not_before),
             endpoint_url: None,
             region: None,
@@ -157,7 +236,7 @@ impl<F: Fn(&'static str) -> Result<String, VarError>> Variables<F> {
         }
     }
 
-    fn number<N: std::str::FromStr>(&self, variable: &'static str) -> Result<Option<N>, ConfigError> {
+    fn number<N: FromStr>(&self, variable: &'static str) -> Result<Option<N>, ConfigError> {
         let parse = |given: String| {
             given.parse().map_err(|_| ConfigError {
                 variable,
@@ -180,17 +259,30 @@ impl<F: Fn(&'static str) -> Result<String, VarError>> Variables<F> {
         self.text(variable)?.filter(|text| !text.is_empty()).map(parse).transpose()
     }
 
-    fn id_transport(&self, variable: &'static str) -> Result<Option<IdTransport>, ConfigError> {
-        let parse = |given: String| match given.as_str() {
-            "header" => Ok(IdTransport::Header),
-            "cookie" => Ok(IdTransport::Cookie),
-            _ => Err(ConfigError {
+    fn one_of<T: Copy>(
+        &self,
+        variable: &'static str,
+        choices: &[(&str, T); 2],
+    ) -> Result<Option<T>, ConfigError> {
+        let parse = |given: String| {
+            let chosen = choices.iter().find(|(name, _)| *name == given);
+            chosen.map(|(_, choice)| *choice).ok_or_else(|| ConfigError {
                 variable,
-                accepted: "`header` or `cookie`".into(),
+                accepted: format!("`{}` or `{}`", choices[0].0, choices[1].0),
                 given: format!("{given:?}"),
-            }),
+            })
         };
         self.text(variable)?.map(parse).transpose()
+    }
+
+    fn origins(&self, variable: &'static str) -> Result<Vec<Origin>, ConfigError> {
+        let text = self.text(variable)?.unwrap_or_default();
+        let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty()).map(str::parse);
+        origins.collect::<Result<_, _>>().map_err(|error: MalformedOrigin| ConfigError {
+            variable,
+            accepted: format!("a list of origins, separated by commas ({error})"),
+            given: format!("{text:?}"),
+        })
     }
 }
 
@@ -254,6 +346,8 @@ mod tests {
         assert_eq!(config.touch_interval_seconds, 60);
         assert_eq!(config.max_data_bytes, 262_144);
         assert_eq!(config.id_transport, IdTransport::Header);
+        assert_eq!(config.cookie_same_site, SameSite::Strict);
+        assert!(!config.cookie_persistent && config.clear_site_data && config.allowed_origins.is_empty());
     }
 
     #[test]
@@ -267,6 +361,10 @@ mod tests {
             ("SESSION_TOUCH_INTERVAL_SECONDS", "0"),
             ("SESSION_MAX_DATA_BYTES", "1000"),
             ("SESSION_ID_TRANSPORT", "cookie"),
+            ("SESSION_COOKIE_SAME_SITE", "lax"),
+            ("SESSION_COOKIE_PERSISTENT", "true"),
+            ("SESSION_CLEAR_SITE_DATA", "false"),
+            ("SESSION_ALLOWED_ORIGINS", "https://app.example.com, http://localhost:5173"),
             ("SESSION_NOT_BEFORE", "1970-01-01T01:00:00Z"),
         ]);
         let expected = Config {
@@ -277,6 +375,13 @@ mod tests {
             touch_interval_seconds: 0,
             max_data_bytes: 1000,
             id_transport: IdTransport::Cookie,
+            cookie_same_site: SameSite::Lax,
+            cookie_persistent: true,
+            clear_site_data: false,
+            allowed_origins: vec![
+                Origin("https://app.example.com".into()),
+                Origin("http://localhost:5173".into()),
+            ],
             not_before: Timestamp::from_epoch_seconds(3600),
             endpoint_url: None,
             region: None,
@@ -304,6 +409,11 @@ mod tests {
             ("SESSION_MAX_DATA_BYTES", "1", "from 2 to 408576"),
             ("SESSION_MAX_DATA_BYTES", "408577", "from 2 to 408576"),
             ("SESSION_ID_TRANSPORT", "Cookie", "`header` or `cookie`"),
+            ("SESSION_COOKIE_SAME_SITE", "none", "`strict` or `lax`"),
+            ("SESSION_COOKIE_PERSISTENT", "1", "`false` or `true`"),
+            ("SESSION_CLEAR_SITE_DATA", "", "`false` or `true`"),
+            ("SESSION_ALLOWED_ORIGINS", "*", "a list of origins"),
+            ("SESSION_ALLOWED_ORIGINS", "https://a.example,*", "a list of origins"),
             ("SESSION_NOT_BEFORE", "yesterday", "RFC 3339"),
         ] {
             let error = config(&[(variable, value)]).unwrap_err();
@@ -345,6 +455,34 @@ mod tests {
         }
         for url in ["", "localhost:8000", "http://", "https:///x", "ftp://localhost", "http://local host"] {
             assert_eq!(check(url).unwrap_err().variable, "endpoint_url", "{url}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        for origin in
+            ["https://a.example", "https://a-b.example:8443", "http://localhost:3000", "http://127.0.0.1"]
+        {
+            assert_eq!(origin.parse::<Origin>().unwrap().as_str(), origin);
+        }
+        for text in [
+            "",
+            "*",
+            "null",
+            "a.example",
+            "https://",
+            "https://*.example",
+            "https://A.example",
+            "https://a.example/",
+            "http://a.example",
+            "http://localhost.example",
+            "https://a.example:",
+            "https://a.example:+1",
+            "https://a.example:65536",
+            "https://u@a.example",
+            "https://a.example,https://b.example",
+        ] {
+            assert_eq!(text.parse::<Origin>(), Err(MalformedOrigin), "{text}");
         }
     }
 

@@ -3,13 +3,15 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::life::Absence;
+
 /// Why a call did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no live session of this ID: it was never issued, was cleared, or has expired.
+    /// There is no live session of this ID. The reason is for the log alone.
     #[error("there is no such session")]
-    NotFound,
+    NotFound(Absence),
 
     /// The session's data is not what If-Match demands: somebody else has saved since it was loaded.
     #[error("the session's data has changed since it was loaded")]
@@ -73,6 +75,19 @@ pub enum Error {
 
 /// An error of another crate, kept as the source of ours.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// An error with all its sources, on one line: what goes into a log.
+#[must_use]
+pub fn chain(error: &dyn StdError) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        source = error.source();
+    }
+    line
+}
 
 /// A setting that the service cannot start with.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,35 +1,31 @@
 //! Between HTTP and sessions: what is read from a request, and what an answer looks like. One place each.
 
 use lambda_http::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, COOKIE, ETAG, HeaderMap, HeaderName, IF_MATCH, RETRY_AFTER, SET_COOKIE,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MATCH, RETRY_AFTER, SET_COOKIE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use lambda_http::http::{HeaderValue, StatusCode};
-use lambda_http::{Body, Request, RequestExt, Response};
+use lambda_http::{Body, Request, Response};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Number;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use crate::browser;
 use crate::config::{Config, IdTransport};
-use crate::error::{ConfigError, Error};
+use crate::error::{BoxError, ConfigError, Error};
 use crate::etag::{ETag, IfMatch, MalformedIfMatch};
 use crate::id::{LoggableId, SessionId};
-use crate::logging::chain;
+use crate::life::{Outcome, Usage, report_outcome};
+use crate::logging::name_request;
 use crate::manager::SessionManager;
 use crate::session::Session;
 
 /// Not `Authorization`: a caller that signs for AWS IAM needs that one itself.
 const ID_HEADER: HeaderName = HeaderName::from_static("x-session-id");
 
-/// Generic, as OWASP asks ("Session ID Name Fingerprinting"), and bound to one host by its prefix
-/// (RFC 6265bis, "The `__Host-` Prefix").
-const ID_COOKIE: &str = "__Host-id";
-macro_rules! cookie_attributes {
-    () => {
-        "Path=/; Secure; HttpOnly; SameSite=Strict"
-    };
-}
+/// W3C, "Clear Site Data". Browsers act on it over HTTPS and on localhost.
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
@@ -38,8 +34,9 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// # Errors
 /// The first setting that is not acceptable.
 pub async fn start() -> Result<SessionManager, ConfigError> {
-    crate::logging::init();
-    SessionManager::connect(Config::from_env()?).await
+    let config = Config::from_env()?;
+    crate::logging::init(&config.table_name);
+    SessionManager::connect(config).await
 }
 
 /// Why a request was not carried out.
@@ -54,30 +51,40 @@ pub enum Failure {
     /// There is a body, and its `Content-Type` is not `application/json`.
     #[error("the body must be sent as application/json")]
     NotJson,
+    /// In cookie transport, a page of an origin that is not allowed may have sent it.
+    #[error("the page that sent this is of another origin, and SESSION_ALLOWED_ORIGINS does not name it")]
+    CrossSite,
+    /// There is no such session, or the request names none.
+    #[error("there is no such session")]
+    NoSession,
     /// The session, or its table.
     #[error(transparent)]
     Session(#[from] Error),
+    /// The answer cannot be written.
+    #[error("the answer cannot be written")]
+    Answer(#[source] BoxError),
 }
 
 /// The session ID in a request. `None`: there is none, there are several, or it is malformed. A caller learns
-/// no more of these than of an ID that was never issued.
-pub fn session_id(request: &Request, transport: IdTransport) -> Option<SessionId> {
+/// no more of these than of an ID that was never issued; the log does.
+pub fn session_id(request: &Request, config: &Config) -> Option<SessionId> {
     let headers = request.headers();
-    let text = match transport {
-        IdTransport::Header => only(headers.get_all(ID_HEADER).iter())?.as_bytes(),
-        IdTransport::Cookie => only(our_cookies(headers))?,
+    let mut given: Box<dyn Iterator<Item = &[u8]>> = match config.id_transport {
+        IdTransport::Header => Box::new(headers.get_all(ID_HEADER).iter().map(HeaderValue::as_bytes)),
+        IdTransport::Cookie => Box::new(browser::id_cookies(headers)),
     };
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
-    items.next().filter(|_| items.next().is_none())
-}
-
-/// The values of the cookies that have our name. The others may hold anything, and are none of our business.
-fn our_cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(ID_COOKIE.as_bytes())?.strip_prefix(b"="))
+    let id = match (given.next(), given.next()) {
+        (Some(text), None) => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
+        (None, _) => {
+            report_outcome(&Outcome::Missing, None, None, Usage::default());
+            return None;
+        }
+        _ => None,
+    };
+    if id.is_none() {
+        report_outcome(&Outcome::Malformed, None, None, Usage::default());
+    }
+    id
 }
 
 /// What the body of a create or a save may hold.
@@ -123,7 +130,7 @@ fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64
 /// # Errors
 /// [`Failure::NotJson`], and [`Failure::BadRequest`] for whatever else is wrong with it. In cookie transport the
 /// caller is the user, who is not to choose how long a session lives.
-pub fn session_body(request: &Request, transport: IdTransport) -> Result<SessionBody<'_>, Failure> {
+pub fn session_body<'a>(request: &'a Request, config: &Config) -> Result<SessionBody<'a>, Failure> {
     let bytes: &[u8] = request.body().as_ref();
     if bytes.is_empty() {
         return Ok(SessionBody::default());
@@ -133,7 +140,7 @@ pub fn session_body(request: &Request, transport: IdTransport) -> Result<Session
     }
     let body = parse(bytes)?;
     let has_timeouts = body.idle_timeout_seconds.is_some() || body.absolute_timeout_seconds.is_some();
-    if has_timeouts && transport == IdTransport::Cookie {
+    if has_timeouts && config.id_transport == IdTransport::Cookie {
         return Err(Failure::BadRequest("timeouts are not the browser's to choose: leave them out"));
     }
     Ok(body)
@@ -200,7 +207,7 @@ impl<'a, T: Serialize> SessionDocument<'a, T> {
     }
 
     fn into_response(self, status: StatusCode, etag: &ETag) -> Result<Response<Body>, Failure> {
-        let json = serde_json::to_string(&self).map_err(Error::Serialize)?;
+        let json = serde_json::to_string(&self).map_err(|error| Failure::Answer(error.into()))?;
         let mut response = with_etag(status, Body::Text(json), etag)?;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(response)
@@ -211,23 +218,21 @@ impl<'a, T: Serialize> SessionDocument<'a, T> {
 /// renewal.
 ///
 /// # Errors
-/// [`Error::Serialize`].
+/// [`Failure::Answer`].
 pub fn issued<T: Serialize>(
     status: StatusCode,
     session: &Session<T>,
-    transport: IdTransport,
+    config: &Config,
 ) -> Result<Response<Body>, Failure> {
     let mut document = SessionDocument::of(session);
-    let id = session.id().expose();
-    match transport {
+    match config.id_transport {
         IdTransport::Header => {
-            document.session_id = Some(id);
+            document.session_id = Some(session.id().expose());
             document.into_response(status, session.etag())
         }
         IdTransport::Cookie => {
             let mut response = document.into_response(status, session.etag())?;
-            let cookie = format!(concat!("{}={}; ", cookie_attributes!()), ID_COOKIE, id);
-            response.headers_mut().insert(SET_COOKIE, header_value(&cookie)?);
+            set_cookie(&mut response, &browser::issue_cookie(session, config))?;
             Ok(response)
         }
     }
@@ -236,7 +241,7 @@ pub fn issued<T: Serialize>(
 /// `200`, with the session document.
 ///
 /// # Errors
-/// [`Error::Serialize`].
+/// [`Failure::Answer`].
 pub fn loaded<T: Serialize>(session: &Session<T>) -> Result<Response<Body>, Failure> {
     SessionDocument::of(session).into_response(StatusCode::OK, session.etag())
 }
@@ -244,45 +249,75 @@ pub fn loaded<T: Serialize>(session: &Session<T>) -> Result<Response<Body>, Fail
 /// `204`, with the tag of what is stored now.
 ///
 /// # Errors
-/// [`Error::CorruptRecord`] when the stored tag cannot stand in a header.
+/// [`Failure::Answer`] when the stored tag cannot stand in a header.
 pub fn saved(etag: &ETag) -> Result<Response<Body>, Failure> {
     with_etag(StatusCode::NO_CONTENT, Body::Empty, etag)
 }
 
-/// `204`; a browser forgets its cookie.
-pub fn cleared(transport: IdTransport) -> Response<Body> {
+/// `204`; a browser forgets its cookie, and what else the site has stored with it.
+///
+/// # Errors
+/// None that can happen: the cookie is a constant.
+pub fn cleared(config: &Config) -> Result<Response<Body>, Failure> {
     let mut response = plain(StatusCode::NO_CONTENT, Body::Empty);
-    expire_cookie(&mut response, transport);
-    response
-}
-
-/// The answer to a request: what every answer carries is added here, and a failure becomes one here. One that somebody
-/// has to look into is logged, once.
-pub fn answer(
-    request: &Request,
-    result: Result<Response<Body>, Failure>,
-    transport: IdTransport,
-) -> Response<Body> {
-    let mut response = result.unwrap_or_else(|failure| {
-        let response = refuse(&failure, transport);
-        if response.status().is_server_error() {
-            log(request, &failure, transport);
+    if config.id_transport == IdTransport::Cookie {
+        set_cookie(&mut response, &browser::expire_cookie(config))?;
+        if config.clear_site_data {
+            const EVERYTHING: HeaderValue = HeaderValue::from_static(r#""cookies", "storage""#);
+            response.headers_mut().insert(CLEAR_SITE_DATA, EVERYTHING);
         }
-        response
-    });
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+    }
+    Ok(response)
 }
 
-fn log(request: &Request, failure: &Failure, transport: IdTransport) {
-    tracing::error!(
-        error = chain(failure),
-        request_id = request.lambda_context_ref().map(|context| context.request_id.as_str()),
-        loggable_session_id = session_id(request, transport).map(|id| id.loggable().to_string()),
-        "the call failed"
-    );
+/// Carries out `call`, and answers: what every request must be, and what every answer carries, stands here, and a
+/// failure becomes an answer here.
+pub async fn answer(
+    sessions: &SessionManager,
+    request: &Request,
+    call: impl AsyncFnOnce(&SessionManager, &Request) -> Result<Response<Body>, Failure>,
+) -> Response<Body> {
+    name_request(request, async {
+        let result = match check_origin(request, sessions.config()) {
+            Ok(()) => call(sessions, request).await,
+            Err(failure) => Err(failure),
+        };
+        let mut response = result.unwrap_or_else(|failure| {
+            report(&failure);
+            refuse(&failure, sessions.config())
+        });
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    })
+    .await
+}
+
+/// In cookie transport the browser sends the ID by itself, whichever page has told it to call. No page of another origin
+/// can have it send JSON without asking first (Fetch Standard, "CORS-safelisted request-header").
+fn check_origin(request: &Request, config: &Config) -> Result<(), Failure> {
+    if config.id_transport == IdTransport::Header {
+        return Ok(());
+    }
+    if browser::is_cross_site(request, &config.allowed_origins) {
+        return Err(Failure::CrossSite);
+    }
+    if !request.body().is_empty() && !request.method().is_safe() && !is_json(request.headers()) {
+        return Err(Failure::NotJson);
+    }
+    Ok(())
+}
+
+/// What the sessions themselves have refused, they have reported.
+fn report(failure: &Failure) {
+    let outcome = match failure {
+        Failure::BadRequest(_) | Failure::IfMatch(_) | Failure::NotJson => Outcome::Invalid,
+        Failure::CrossSite => Outcome::CrossSite,
+        Failure::Answer(_) => Outcome::Failed,
+        Failure::NoSession | Failure::Session(_) => return,
+    };
+    report_outcome(&outcome, None, Some(failure), Usage::default());
 }
 
 /// Problem details (RFC 9457).
@@ -295,51 +330,54 @@ struct Problem<'a> {
     detail: Option<String>,
 }
 
-fn refuse(failure: &Failure, transport: IdTransport) -> Response<Body> {
+fn refuse(failure: &Failure, config: &Config) -> Response<Body> {
     let detail = Some(failure.to_string());
     match failure {
-        Failure::BadRequest(_) | Failure::IfMatch(_) => {
+        Failure::BadRequest(_)
+        | Failure::IfMatch(_)
+        | Failure::Session(Error::DataTooDeep { .. } | Error::TimeoutOutOfRange { .. }) => {
             problem(StatusCode::BAD_REQUEST, "bad-request", "The request is malformed", detail)
         }
         Failure::NotJson => {
             problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON", detail)
         }
-        Failure::Session(error) => match error {
-            // The same bytes for every way in which a session can be absent.
-            Error::NotFound => {
-                let mut response =
-                    problem(StatusCode::NOT_FOUND, "no-such-session", "There is no such session", None);
-                expire_cookie(&mut response, transport);
-                response
+        // The cookie stays: no other site is to log the user out.
+        Failure::CrossSite => problem(StatusCode::FORBIDDEN, "cross-site", "Not from this page", detail),
+        // The same bytes for every way in which a session can be absent.
+        Failure::NoSession | Failure::Session(Error::NotFound(_)) => {
+            let mut response =
+                problem(StatusCode::NOT_FOUND, "no-such-session", "There is no such session", None);
+            if config.id_transport == IdTransport::Cookie {
+                // A cookie that cannot be set is one that the browser keeps: no harm.
+                let _ = set_cookie(&mut response, &browser::expire_cookie(config));
             }
-            Error::Changed => {
-                problem(StatusCode::PRECONDITION_FAILED, "session-changed", "The session has changed", detail)
-            }
-            Error::DataTooLarge { .. } => {
-                problem(StatusCode::PAYLOAD_TOO_LARGE, "data-too-large", "The data is too large", detail)
-            }
-            Error::DataTooDeep { .. } | Error::TimeoutOutOfRange { .. } => {
-                problem(StatusCode::BAD_REQUEST, "bad-request", "The request is malformed", detail)
-            }
-            Error::Unavailable(_) => {
-                let mut response = problem(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "unavailable",
-                    "The service is unavailable for the moment",
-                    None,
-                );
-                response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
-                response
-            }
+            response
+        }
+        Failure::Session(Error::Changed) => {
+            problem(StatusCode::PRECONDITION_FAILED, "session-changed", "The session has changed", detail)
+        }
+        Failure::Session(Error::DataTooLarge { .. }) => {
+            problem(StatusCode::PAYLOAD_TOO_LARGE, "data-too-large", "The data is too large", detail)
+        }
+        Failure::Session(Error::Unavailable(_)) => {
+            let mut response = problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "The service is unavailable for the moment",
+                None,
+            );
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+            response
+        }
+        Failure::Answer(_)
+        | Failure::Session(
             Error::Serialize(_)
             | Error::Deserialize(_)
             | Error::Refused(_)
             | Error::CorruptRecord(_)
             | Error::Randomness(_)
-            | Error::NoFreeId => {
-                problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed", None)
-            }
-        },
+            | Error::NoFreeId,
+        ) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed", None),
     }
 }
 
@@ -352,12 +390,9 @@ fn problem(status: StatusCode, name: &str, title: &str, detail: Option<String>) 
     response
 }
 
-fn expire_cookie(response: &mut Response<Body>, transport: IdTransport) {
-    if transport == IdTransport::Cookie {
-        const EXPIRED: HeaderValue =
-            HeaderValue::from_static(concat!("__Host-id=; ", cookie_attributes!(), "; Max-Age=0"));
-        response.headers_mut().insert(SET_COOKIE, EXPIRED);
-    }
+fn set_cookie(response: &mut Response<Body>, cookie: &str) -> Result<(), Failure> {
+    response.headers_mut().insert(SET_COOKIE, header_value(cookie)?);
+    Ok(())
 }
 
 fn with_etag(status: StatusCode, body: Body, etag: &ETag) -> Result<Response<Body>, Failure> {
@@ -368,7 +403,7 @@ fn with_etag(status: StatusCode, body: Body, etag: &ETag) -> Result<Response<Bod
 
 /// Only an `etag` that somebody has altered is no header value; an ID always is.
 fn header_value(text: &str) -> Result<HeaderValue, Failure> {
-    Ok(HeaderValue::from_str(text).map_err(|_| Error::CorruptRecord("etag"))?)
+    HeaderValue::from_str(text).map_err(|error| Failure::Answer(error.into()))
 }
 
 fn plain(status: StatusCode, body: Body) -> Response<Body> {

@@ -11,6 +11,8 @@
 //!
 //! The README shows the verbs in use.
 
+#[cfg(feature = "http")]
+mod browser;
 mod clock;
 mod config;
 mod error;
@@ -18,6 +20,7 @@ mod etag;
 #[cfg(feature = "http")]
 pub mod http;
 mod id;
+mod life;
 #[cfg(feature = "http")]
 pub mod logging;
 mod manager;
@@ -26,10 +29,11 @@ mod table;
 mod timeouts;
 
 pub use clock::{Clock, MalformedTimestamp, ManualClock, SystemClock, Timestamp};
-pub use config::{Config, IdTransport};
-pub use error::{BoxError, ConfigError, Error};
+pub use config::{Config, IdTransport, MalformedOrigin, Origin, SameSite};
+pub use error::{BoxError, ConfigError, Error, chain};
 pub use etag::{ETag, IfMatch, MalformedIfMatch};
 pub use id::{ID_BYTES, LoggableId, MalformedSessionId, SessionId};
+pub use life::Absence;
 pub use manager::{MAX_DATA_DEPTH, SessionManager, Update, aws_defaults};
 pub use session::Session;
 pub use timeouts::Timeouts;

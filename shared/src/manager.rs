@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::error::{ConfigError, Error};
 use crate::etag::{ETag, IfMatch};
 use crate::id::{LoggableId, SessionId};
+use crate::life::{self, Outcome, Usage};
 use crate::session::Session;
 use crate::table::{Change, Record, Table};
 use crate::timeouts::{Deadlines, Timeouts};
@@ -116,6 +117,19 @@ impl SessionManager {
     /// # Errors
     /// Those of [`create`](Self::create), and [`Error::TimeoutOutOfRange`].
     pub async fn create_with<T: Serialize>(&self, data: T, timeouts: Timeouts) -> Result<Session<T>, Error> {
+        let mut usage = Usage::default();
+        let created = self.try_create(data, timeouts, &mut usage).await;
+        let id = created.as_ref().ok().map(Session::loggable_id);
+        life::report(id.as_ref(), &created, |_| Outcome::Created, usage);
+        created
+    }
+
+    async fn try_create<T: Serialize>(
+        &self,
+        data: T,
+        timeouts: Timeouts,
+        usage: &mut Usage,
+    ) -> Result<Session<T>, Error> {
         let now = self.clock.now();
         self.check_timeouts(Some(timeouts.idle_seconds), Some(timeouts.absolute_seconds))?;
         let text = self.encode(&data)?;
@@ -128,7 +142,7 @@ impl SessionManager {
         };
         for _ in 0..ID_ATTEMPTS {
             let id = self.new_id()?;
-            if self.table.insert(&id.loggable(), &record).await? {
+            if self.table.insert(&id.loggable(), &record, usage).await? {
                 return Ok(record.into_session(id, data));
             }
         }
@@ -142,14 +156,24 @@ impl SessionManager {
     /// [`Error::Deserialize`] when the data is no `T`; [`Error::CorruptRecord`]; [`Error::Unavailable`] and
     /// [`Error::Refused`] from the table. An outage is never `None`.
     pub async fn load<T: DeserializeOwned>(&self, id: &SessionId) -> Result<Option<Session<T>>, Error> {
+        let mut usage = Usage::default();
+        let loaded = self.try_load(id, &mut usage).await;
+        life::report(Some(&id.loggable()), &loaded, |_| Outcome::Loaded, usage);
+        found(loaded)
+    }
+
+    async fn try_load<T: DeserializeOwned>(
+        &self,
+        id: &SessionId,
+        usage: &mut Usage,
+    ) -> Result<Session<T>, Error> {
         let now = self.clock.now();
         let record = match self.config.touch_interval_seconds {
-            0 => self.table.touch_and_get(&id.loggable(), now).await?,
-            interval => self.get_and_touch(&id.loggable(), interval, now).await?,
+            0 => self.table.touch_and_get(&id.loggable(), now, usage).await?,
+            interval => self.get_and_touch(&id.loggable(), interval, now, usage).await?,
         };
-        let Some(record) = record else { return Ok(None) };
         let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
-        Ok(Some(record.into_session(id.clone(), data)))
+        Ok(record.into_session(id.clone(), data))
     }
 
     async fn get_and_touch(
@@ -157,15 +181,14 @@ impl SessionManager {
         id: &LoggableId,
         interval: u64,
         now: Timestamp,
-    ) -> Result<Option<Record>, Error> {
-        let Some(mut record) = self.table.get(id, now).await? else { return Ok(None) };
+        usage: &mut Usage,
+    ) -> Result<Record, Error> {
+        let mut record = self.table.get(id, now, usage).await?;
         if record.deadlines.touch_is_due(record.idle_seconds, interval, now) {
-            if !self.table.touch(id, now).await? {
-                return Ok(None); // cleared since it was read
-            }
+            self.table.touch(id, now, usage).await?; // it may have been cleared since it was read
             record.deadlines.idle = now.plus_seconds(record.idle_seconds);
         }
-        Ok(Some(record))
+        Ok(record)
     }
 
     /// Saves a session's data and timeouts, whatever has been saved since it was loaded.
@@ -222,9 +245,17 @@ impl SessionManager {
     /// # Errors
     /// [`Error::DataTooLarge`], [`Error::DataTooDeep`], [`Error::Serialize`] and [`Error::TimeoutOutOfRange`].
     pub fn check<T: Serialize + ?Sized>(&self, update: &Update<'_, T>) -> Result<(), Error> {
+        self.change(update).map(drop)
+    }
+
+    fn change<T: Serialize + ?Sized>(&self, update: &Update<'_, T>) -> Result<Change, Error> {
         self.check_timeouts(update.idle_timeout_seconds, update.absolute_timeout_seconds)?;
-        update.data.map(|data| self.encode(data)).transpose()?;
-        Ok(())
+        Ok(Change {
+            data: update.data.map(|data| self.encode(data)).transpose()?,
+            idle_seconds: update.idle_timeout_seconds,
+            absolute_seconds: update.absolute_timeout_seconds,
+            if_match: update.if_match.clone(),
+        })
     }
 
     async fn update_at<T: Serialize + ?Sized>(
@@ -233,14 +264,14 @@ impl SessionManager {
         update: Update<'_, T>,
         now: Timestamp,
     ) -> Result<ETag, Error> {
-        self.check_timeouts(update.idle_timeout_seconds, update.absolute_timeout_seconds)?;
-        let change = Change {
-            data: update.data.map(|data| self.encode(data)).transpose()?,
-            idle_seconds: update.idle_timeout_seconds,
-            absolute_seconds: update.absolute_timeout_seconds,
-            if_match: update.if_match,
+        let mut usage = Usage::default();
+        let id = id.loggable();
+        let saved = match self.change(&update) {
+            Ok(change) => self.table.save(&id, change, now, &mut usage).await,
+            Err(error) => Err(error),
         };
-        self.table.save(&id.loggable(), change, now).await
+        life::report(Some(&id), &saved, |_| Outcome::Saved, usage);
+        saved
     }
 
     /// Gives a session a new ID, with the same data and the same absolute deadline, and ends the old one in the same
@@ -252,15 +283,27 @@ impl SessionManager {
     /// # Errors
     /// Those of [`load`](Self::load), and [`Error::Randomness`].
     pub async fn renew<T: DeserializeOwned>(&self, id: &SessionId) -> Result<Option<Session<T>>, Error> {
-        let now = self.clock.now();
+        let mut usage = Usage::default();
         let old = id.loggable();
+        let renewed = self.try_renew(&old, &mut usage).await;
+        let outcome = |session: &Session<T>| Outcome::Renewed { to: session.loggable_id() };
+        life::report(Some(&old), &renewed, outcome, usage);
+        found(renewed)
+    }
+
+    async fn try_renew<T: DeserializeOwned>(
+        &self,
+        old: &LoggableId,
+        usage: &mut Usage,
+    ) -> Result<Session<T>, Error> {
+        let now = self.clock.now();
         let started = Instant::now();
         while started.elapsed() < RENEWAL_ATTEMPTS_WITHIN {
-            let Some(record) = self.table.get(&old, now).await? else { return Ok(None) };
+            let record = self.table.get(old, now, usage).await?;
             let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
             let new = self.new_id()?;
-            if let Some(moved) = self.table.rename(&old, &new.loggable(), &record, now).await? {
-                return Ok(Some(moved.into_session(new, data)));
+            if let Some(moved) = self.table.rename(old, &new.loggable(), &record, now, usage).await? {
+                return Ok(moved.into_session(new, data));
             }
         }
         Err(Error::Unavailable("the session was written to all the while".into()))
@@ -271,7 +314,12 @@ impl SessionManager {
     /// # Errors
     /// [`Error::Unavailable`] and [`Error::Refused`] from the table.
     pub async fn clear(&self, id: &SessionId) -> Result<(), Error> {
-        self.table.delete(&id.loggable()).await
+        let mut usage = Usage::default();
+        let id = id.loggable();
+        let cleared = self.table.delete(&id, self.clock.now(), &mut usage).await;
+        life::report(Some(&id), &cleared, |()| Outcome::Cleared, usage);
+        found(cleared)?;
+        Ok(())
     }
 
     fn new_id(&self) -> Result<SessionId, Error> {
@@ -298,6 +346,15 @@ impl SessionManager {
             return Err(Error::DataTooDeep { limit: MAX_DATA_DEPTH });
         }
         Ok(text)
+    }
+}
+
+/// A session that is absent is no failure to those who ask for it.
+fn found<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -42,6 +42,13 @@ impl<T> Session<T> {
         self.deadlines.earliest()
     }
 
+    /// Seconds from the use that slid the idle deadline last to the absolute deadline.
+    #[cfg(feature = "http")]
+    pub(crate) fn rest_seconds(&self) -> u64 {
+        let Timeouts { idle_seconds, .. } = self.timeouts;
+        self.deadlines.absolute.plus_seconds(idle_seconds).seconds_since(self.deadlines.idle)
+    }
+
     /// The strong validator of the data as it was stored or loaded.
     pub fn etag(&self) -> &ETag {
         &self.etag

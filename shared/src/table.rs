@@ -13,13 +13,15 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    AttributeValue, Delete, Put, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem,
 };
 
 use crate::clock::Timestamp;
 use crate::error::{BoxError, Error};
 use crate::etag::{ETag, IfMatch};
 use crate::id::LoggableId;
+use crate::life::{Absence, Usage};
 use crate::timeouts::{Deadlines, Timeouts};
 
 /// Without it an expired or cleared session could be written back to life: TTL deletes days late, and an
@@ -64,44 +66,76 @@ impl Table {
     }
 
     /// Stores a new record. False: the key is taken.
-    pub(crate) async fn insert(&self, id: &LoggableId, record: &Record) -> Result<bool, Error> {
+    pub(crate) async fn insert(
+        &self,
+        id: &LoggableId,
+        record: &Record,
+        usage: &mut Usage,
+    ) -> Result<bool, Error> {
+        usage.requests += 1;
         let put = self
             .client
             .put_item()
             .table_name(&self.name)
             .set_item(Some(record.to_item(id)))
-            .condition_expression(NOT_TAKEN);
+            .condition_expression(NOT_TAKEN)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
         match put.send().await {
-            Ok(_) => Ok(true),
+            Ok(output) => {
+                usage.add_write(output.consumed_capacity());
+                Ok(true)
+            }
             Err(error) if is_failed_condition(&error) => Ok(false),
             Err(error) => Err(classify(error)),
         }
     }
 
     /// The record of a live session.
-    pub(crate) async fn get(&self, id: &LoggableId, now: Timestamp) -> Result<Option<Record>, Error> {
+    pub(crate) async fn get(
+        &self,
+        id: &LoggableId,
+        now: Timestamp,
+        usage: &mut Usage,
+    ) -> Result<Record, Error> {
+        usage.requests += 1;
         // A consistent read, or a cleared session could be seen for another second.
         let get = self
             .client
             .get_item()
             .table_name(&self.name)
             .key("id", string(id.as_str()))
-            .consistent_read(true);
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let output = get.send().await.map_err(classify)?;
-        match output.item {
-            Some(item) if self.is_alive(&item, now)? => Record::from_item(item).map(Some),
-            _ => Ok(None),
-        }
+        usage.add_read(output.consumed_capacity());
+        let item = output.item.ok_or(Error::NotFound(Absence::Unknown))?;
+        self.check_alive(&item, now)?;
+        Record::from_item(item)
     }
 
     /// What [`ALIVE`] says, for an item that has been read.
-    fn is_alive(&self, item: &Item, now: Timestamp) -> Result<bool, Error> {
-        Ok(deadlines(item)?.is_alive(now) && timestamp(item, "created")? >= self.not_before)
+    fn check_alive(&self, item: &Item, now: Timestamp) -> Result<(), Error> {
+        let deadlines = deadlines(item)?;
+        if timestamp(item, "created")? < self.not_before {
+            Err(Error::NotFound(Absence::Revoked))
+        } else if deadlines.is_alive(now) {
+            Ok(())
+        } else if now < deadlines.absolute {
+            Err(Error::NotFound(Absence::IdleExpired))
+        } else {
+            Err(Error::NotFound(Absence::AbsoluteExpired))
+        }
     }
 
-    /// Slides the idle deadline of a live session. False: there is none.
-    pub(crate) async fn touch(&self, id: &LoggableId, now: Timestamp) -> Result<bool, Error> {
-        Ok(self.send_touch(id, now, ReturnValue::None).await?.is_some())
+    /// Slides the idle deadline of a live session.
+    pub(crate) async fn touch(
+        &self,
+        id: &LoggableId,
+        now: Timestamp,
+        usage: &mut Usage,
+    ) -> Result<(), Error> {
+        self.send_touch(id, now, ReturnValue::None, usage).await?;
+        Ok(())
     }
 
     /// Slides the idle deadline of a live session, and reads it, in one request.
@@ -109,8 +143,9 @@ impl Table {
         &self,
         id: &LoggableId,
         now: Timestamp,
-    ) -> Result<Option<Record>, Error> {
-        self.send_touch(id, now, ReturnValue::AllNew).await?.map(Record::from_item).transpose()
+        usage: &mut Usage,
+    ) -> Result<Record, Error> {
+        Record::from_item(self.send_touch(id, now, ReturnValue::AllNew, usage).await?)
     }
 
     async fn send_touch(
@@ -118,21 +153,32 @@ impl Table {
         id: &LoggableId,
         now: Timestamp,
         returned: ReturnValue,
-    ) -> Result<Option<Item>, Error> {
+        usage: &mut Usage,
+    ) -> Result<Item, Error> {
+        usage.requests += 1;
         let update = self
             .update(id, now)
             .update_expression("SET expires = idle_timeout + :now")
             .condition_expression(ALIVE)
             .return_values(returned);
         match update.send().await {
-            Ok(output) => Ok(Some(output.attributes.unwrap_or_default())),
-            Err(error) if is_failed_condition(&error) => Ok(None),
-            Err(error) => Err(classify(error)),
+            Ok(output) => {
+                usage.add_write(output.consumed_capacity());
+                Ok(output.attributes.unwrap_or_default())
+            }
+            Err(error) => Err(self.refused(error, now, Error::NotFound(Absence::Unknown))),
         }
     }
 
     /// Changes a live session, which counts as a use of it, and returns the tag of its data.
-    pub(crate) async fn save(&self, id: &LoggableId, change: Change, now: Timestamp) -> Result<ETag, Error> {
+    pub(crate) async fn save(
+        &self,
+        id: &LoggableId,
+        change: Change,
+        now: Timestamp,
+        usage: &mut Usage,
+    ) -> Result<ETag, Error> {
+        usage.requests += 1;
         let etag = change.data.as_deref().map(ETag::of);
         let mut update = self.update(id, now);
         let mut set = Vec::new();
@@ -169,24 +215,24 @@ impl Table {
         for (name, tag) in tags {
             update = update.expression_attribute_values(name, string(tag.as_str()));
         }
-        let update = update
-            .update_expression(format!("SET {}", set.join(", ")))
-            .condition_expression(condition)
-            // It tells a dead session from changed data without another request.
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let update =
+            update.update_expression(format!("SET {}", set.join(", "))).condition_expression(condition);
 
         let attempts = Attempts::default();
         match update.customize().interceptor(attempts.clone()).send().await {
-            Ok(output) => match etag {
-                Some(etag) => Ok(etag),
-                None => Ok(ETag::stored(text(&mut output.attributes.unwrap_or_default(), "etag")?)),
-            },
+            Ok(output) => {
+                usage.add_write(output.consumed_capacity());
+                match etag {
+                    Some(etag) => Ok(etag),
+                    None => Ok(ETag::stored(text(&mut output.attributes.unwrap_or_default(), "etag")?)),
+                }
+            }
             // An earlier try may have been carried out though its answer was lost, and then it is our own save that
             // the condition has met. Whether it is cannot be known: somebody else may have saved the same.
             Err(error) if attempts.more_than_one() && is_failed_condition(&error) => {
                 Err(Error::Unavailable(error.into()))
             }
-            Err(error) => Err(self.refused_save(error, now)),
+            Err(error) => Err(self.refused(error, now, Error::Changed)),
         }
     }
 
@@ -198,7 +244,9 @@ impl Table {
         new: &LoggableId,
         record: &Record,
         now: Timestamp,
+        usage: &mut Usage,
     ) -> Result<Option<Record>, Error> {
+        usage.requests += 1;
         // What a save may have changed since `record` was read; a slide of the idle deadline is of no consequence.
         let condition = format!(
             "{ALIVE} AND etag = :etag AND idle_timeout = :idle AND absolute_expires = :absolute_deadline"
@@ -226,18 +274,39 @@ impl Table {
             .client
             .transact_write_items()
             .transact_items(TransactWriteItem::builder().delete(delete).build())
-            .transact_items(TransactWriteItem::builder().put(put).build());
+            .transact_items(TransactWriteItem::builder().put(put).build())
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
         match transaction.send().await {
-            Ok(_) => Ok(Some(moved)),
+            Ok(output) => {
+                output.consumed_capacity().iter().for_each(|consumed| usage.add_write(Some(consumed)));
+                Ok(Some(moved))
+            }
             Err(error) => cancelled(error).map(|()| None),
         }
     }
 
-    /// Deletes the record, if there is one.
-    pub(crate) async fn delete(&self, id: &LoggableId) -> Result<(), Error> {
-        let delete = self.client.delete_item().table_name(&self.name).key("id", string(id.as_str()));
-        delete.send().await.map_err(classify)?;
-        Ok(())
+    /// Deletes the record, dead or alive.
+    pub(crate) async fn delete(
+        &self,
+        id: &LoggableId,
+        now: Timestamp,
+        usage: &mut Usage,
+    ) -> Result<(), Error> {
+        usage.requests += 1;
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .key("id", string(id.as_str()))
+            .return_values(ReturnValue::AllOld) // so that the log can tell what has ended
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let output = delete.send().await.map_err(classify)?;
+        usage.add_write(output.consumed_capacity());
+        let item = output.attributes.ok_or(Error::NotFound(Absence::Unknown))?;
+        match self.check_alive(&item, now) {
+            Err(Error::CorruptRecord(_)) => Ok(()), // it is gone
+            checked => checked,
+        }
     }
 
     fn update(&self, id: &LoggableId, now: Timestamp) -> UpdateItemFluentBuilder {
@@ -247,10 +316,13 @@ impl Table {
             .key("id", string(id.as_str()))
             .expression_attribute_values(":now", time(now))
             .expression_attribute_values(":not_before", time(self.not_before))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            // It tells why a condition failed, without another request.
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
     }
 
-    /// A save whose condition failed met a dead session, or data that If-Match does not name.
-    fn refused_save(&self, error: SdkError<UpdateItemError>, now: Timestamp) -> Error {
+    /// Why an update was refused. A condition that fails on a live session is `otherwise`.
+    fn refused(&self, error: SdkError<UpdateItemError>, now: Timestamp, otherwise: Error) -> Error {
         if !is_failed_condition(&error) {
             return classify(error);
         }
@@ -258,10 +330,10 @@ impl Table {
             UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
             _ => None,
         };
-        match item.map(|item| self.is_alive(&item, now)) {
-            Some(Ok(true)) => Error::Changed,
-            Some(Err(corrupt)) => corrupt,
-            _ => Error::NotFound,
+        match item.map(|item| self.check_alive(&item, now)) {
+            None => Error::NotFound(Absence::Unknown),
+            Some(Err(error)) => error,
+            Some(Ok(())) => otherwise,
         }
     }
 }

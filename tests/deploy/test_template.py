@@ -158,15 +158,31 @@ def test_the_table_survives_mistakes(expanded):
 def test_every_setting_that_the_code_reads_is_set_by_a_parameter_with_the_codes_default(expanded):
     code = (ROOT / "shared/src/config.rs").read_text().split("#[cfg(test)]")[0]
     read = set(re.findall(r'"(SESSION_[A-Z_]+)"', code))
-    assert len(read) == 9
+    assert len(read) == 13
     # The README's defaults are held to the code's by the Rust tests.
     readme = dict(re.findall(r"^\| `(SESSION_[A-Z_]+)` \| `?([^`|]*?)`? \|", (ROOT / "README.md").read_text(), re.M))
     for name, function in of_type(expanded, "AWS::Lambda::Function").items():
         variables = function["Environment"]["Variables"]
         assert {v for v in variables if v.startswith("SESSION_")} == read, name
         for variable in read:
-            parameter = expanded["Parameters"][variables[variable]["Ref"]]
+            value = variables[variable]
+            reference = value["Fn::Join"][1] if "Fn::Join" in value else value
+            parameter = expanded["Parameters"][reference["Ref"]]
             assert str(parameter["Default"]) == readme[variable], variable
+
+
+def test_other_origins_are_listed_one_by_one_or_cors_is_off(expanded):
+    parameter = expanded["Parameters"]["AllowedOrigins"]
+    assert parameter["Type"] == "CommaDelimitedList" and parameter["Default"] == ""
+    for origin in ("", "https://app.example.com", "https://a-1.example:8443", "http://localhost:5173"):
+        assert re.fullmatch(parameter["AllowedPattern"], origin), origin
+    for origin in ("*", "https://*", "https://*.example.com", "http://app.example.com", "null", "https://a.example/"):
+        assert not re.fullmatch(parameter["AllowedPattern"], origin), origin
+    condition, cors, otherwise = expanded["Resources"]["SessionApi"]["Properties"]["CorsConfiguration"]["Fn::If"]
+    assert expanded["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", {"Ref": "AllowedOrigins"}]}, ""]}]}
+    assert cors["AllowOrigins"] == {"Ref": "AllowedOrigins"} and cors["AllowCredentials"] is True
+    assert set(cors["AllowMethods"]) == {route.split()[0] for route in ROUTES}
+    assert otherwise == {"Ref": "AWS::NoValue"}
 
 
 def test_every_parameter_is_used(template):

@@ -45,7 +45,7 @@ impl Service {
         let sessions = SessionManager::new(dynamodb::client(&proxy.url).await, config)
             .unwrap()
             .with_clock(clock.clone());
-        let gateway = Gateway::new(&template.routes, sessions.clone()).unwrap();
+        let gateway = Gateway::new(template, sessions.clone()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/session", listener.local_addr().unwrap());
         tokio::spawn(gateway.serve(listener, std::future::pending()));
@@ -166,6 +166,11 @@ impl Call {
         self.header("cookie", format!("__Host-id={}", id.expose()))
     }
 
+    /// As a browser marks what a page of the service's own origin sends.
+    pub fn by_page(self) -> Self {
+        self.header("sec-fetch-site", "same-origin")
+    }
+
     /// Adds a header; one that is there stays.
     pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let name: HeaderName = name.parse().unwrap();
@@ -187,15 +192,22 @@ impl Call {
     }
 
     pub async fn send(self) -> Answer {
+        self.send_and_name().await.0
+    }
+
+    /// The answer, and the ID that the gateway has given the request.
+    pub async fn send_and_name(self) -> (Answer, String) {
         let response = self.0.send().await.unwrap();
         let status = response.status();
         let mut headers = response.headers().clone();
         headers.remove("date");
-        Answer { status, headers, body: response.text().await.unwrap() }
+        let request_id = headers.remove("apigw-requestid").map(|id| id.to_str().unwrap().to_owned());
+        let body = response.text().await.unwrap();
+        (Answer { status, headers, body }, request_id.unwrap_or_default())
     }
 }
 
-/// What came back, the date aside.
+/// What came back, the date and the request's ID aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: StatusCode,

@@ -325,7 +325,7 @@ async fn cookies_come_in_an_array_and_go_in_one() {
     let cookie = [("SESSION_ID_TRANSPORT", "cookie")];
     let create = Function::start_with("create", &service, &cookie).await;
     let load = Function::start_with("load", &service, &cookie).await;
-    let created = create.call(&event("POST", json!({}), None)).await;
+    let created = create.call(&event("POST", json!({ "sec-fetch-site": "same-origin" }), None)).await;
     let cookies = created["cookies"].as_array().unwrap();
     assert_eq!(cookies.len(), 1);
     assert_eq!(created["headers"].get("set-cookie"), None);

@@ -1,6 +1,6 @@
 //! The crate, as another Rust Lambda uses it.
 
-use dynamodb_web_session::{Clock, Config, Error, IfMatch, SessionManager, Timeouts, Update};
+use dynamodb_web_session::{Absence, Clock, Config, Error, IfMatch, SessionManager, Timeouts, Update};
 use serde_json::{Value, json};
 
 use crate::fixture::Service;
@@ -40,8 +40,11 @@ async fn a_dead_session_loads_as_none_and_cannot_be_saved() {
     service.sessions.clear(session.id()).await.unwrap();
     service.sessions.clear(session.id()).await.unwrap();
     assert!(service.sessions.load::<Value>(session.id()).await.unwrap().is_none());
-    assert!(matches!(service.sessions.save(&mut session).await, Err(Error::NotFound)));
-    assert!(matches!(service.sessions.save_if_unchanged(&mut session).await, Err(Error::NotFound)));
+    assert!(matches!(service.sessions.save(&mut session).await, Err(Error::NotFound(Absence::Unknown))));
+    assert!(matches!(
+        service.sessions.save_if_unchanged(&mut session).await,
+        Err(Error::NotFound(Absence::Unknown))
+    ));
 }
 
 #[tokio::test]

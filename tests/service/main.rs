@@ -10,6 +10,7 @@ mod proxy;
 
 mod bad_input;
 mod cookies;
+mod cross_site;
 mod data;
 mod dependencies;
 mod faults;
@@ -18,6 +19,7 @@ mod invariants;
 mod lambda;
 mod library;
 mod life;
+mod life_log;
 mod local_server;
 mod openapi;
 mod races;

@@ -175,8 +175,8 @@ async fn a_throttled_renewal_is_unavailable_and_a_refused_one_a_failure() {
 #[tokio::test]
 async fn a_cookie_is_renewed_too() {
     let service = Service::with(Config { id_transport: IdTransport::Cookie, ..Config::default() }).await;
-    let old = service.post().send().await.cookie_id();
-    let renewed = service.post_renew().cookie(&old).send().await;
+    let old = service.post().by_page().send().await.cookie_id();
+    let renewed = service.post_renew().by_page().cookie(&old).send().await;
     let new = renewed.assert_status(200).cookie_id();
     assert!(!renewed.body.contains(new.expose()));
     service.get().cookie(&new).send().await.assert_status(200);

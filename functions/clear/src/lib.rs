@@ -11,14 +11,13 @@ use lambda_http::{Body, Request, Response};
 /// # Errors
 /// None: a failure is an answer too.
 pub async fn handle(sessions: &SessionManager, request: Request) -> Result<Response<Body>, Infallible> {
-    let result = clear(sessions, &request).await;
-    Ok(http::answer(&request, result, sessions.config().id_transport))
+    Ok(http::answer(sessions, &request, clear).await)
 }
 
 async fn clear(sessions: &SessionManager, request: &Request) -> Result<Response<Body>, Failure> {
-    let transport = sessions.config().id_transport;
-    if let Some(id) = http::session_id(request, transport) {
+    let config = sessions.config();
+    if let Some(id) = http::session_id(request, config) {
         sessions.clear(&id).await?;
     }
-    Ok(http::cleared(transport))
+    http::cleared(config)
 }

@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 
+use dynamodb_web_session::SessionManager;
 use dynamodb_web_session::http::{self, Failure};
-use dynamodb_web_session::{Error, SessionManager};
 use lambda_http::{Body, Request, Response};
 use serde_json::value::RawValue;
 
@@ -12,12 +12,11 @@ use serde_json::value::RawValue;
 /// # Errors
 /// None: a failure is an answer too.
 pub async fn handle(sessions: &SessionManager, request: Request) -> Result<Response<Body>, Infallible> {
-    let result = load(sessions, &request).await;
-    Ok(http::answer(&request, result, sessions.config().id_transport))
+    Ok(http::answer(sessions, &request, load).await)
 }
 
 async fn load(sessions: &SessionManager, request: &Request) -> Result<Response<Body>, Failure> {
-    let id = http::session_id(request, sessions.config().id_transport).ok_or(Error::NotFound)?;
-    let session = sessions.load::<Box<RawValue>>(&id).await?.ok_or(Error::NotFound)?;
+    let id = http::session_id(request, sessions.config()).ok_or(Failure::NoSession)?;
+    let session = sessions.load::<Box<RawValue>>(&id).await?.ok_or(Failure::NoSession)?;
     http::loaded(&session)
 }

@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 
+use dynamodb_web_session::SessionManager;
 use dynamodb_web_session::http::{self, Failure};
-use dynamodb_web_session::{Error, SessionManager};
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
 use serde_json::value::RawValue;
@@ -13,13 +13,12 @@ use serde_json::value::RawValue;
 /// # Errors
 /// None: a failure is an answer too.
 pub async fn handle(sessions: &SessionManager, request: Request) -> Result<Response<Body>, Infallible> {
-    let result = renew(sessions, &request).await;
-    Ok(http::answer(&request, result, sessions.config().id_transport))
+    Ok(http::answer(sessions, &request, renew).await)
 }
 
 async fn renew(sessions: &SessionManager, request: &Request) -> Result<Response<Body>, Failure> {
-    let transport = sessions.config().id_transport;
-    let id = http::session_id(request, transport).ok_or(Error::NotFound)?;
-    let session = sessions.renew::<Box<RawValue>>(&id).await?.ok_or(Error::NotFound)?;
-    http::issued(StatusCode::OK, &session, transport)
+    let config = sessions.config();
+    let id = http::session_id(request, config).ok_or(Failure::NoSession)?;
+    let session = sessions.renew::<Box<RawValue>>(&id).await?.ok_or(Failure::NoSession)?;
+    http::issued(StatusCode::OK, &session, config)
 }

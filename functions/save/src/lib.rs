@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use dynamodb_web_session::http::{self, Failure};
-use dynamodb_web_session::{Error, SessionManager, Update};
+use dynamodb_web_session::{SessionManager, Update};
 use lambda_http::{Body, Request, Response};
 
 /// Answers `204`, `412` when `If-Match` does not hold, or `404` when the session is dead or was never issued.
@@ -11,13 +11,12 @@ use lambda_http::{Body, Request, Response};
 /// # Errors
 /// None: a failure is an answer too.
 pub async fn handle(sessions: &SessionManager, request: Request) -> Result<Response<Body>, Infallible> {
-    let result = save(sessions, &request).await;
-    Ok(http::answer(&request, result, sessions.config().id_transport))
+    Ok(http::answer(sessions, &request, save).await)
 }
 
 async fn save(sessions: &SessionManager, request: &Request) -> Result<Response<Body>, Failure> {
-    let transport = sessions.config().id_transport;
-    let body = http::session_body(request, transport)?;
+    let config = sessions.config();
+    let body = http::session_body(request, config)?;
     if body.is_empty() {
         return Err(Failure::BadRequest("a save needs `data`, a timeout, or both"));
     }
@@ -27,10 +26,10 @@ async fn save(sessions: &SessionManager, request: &Request) -> Result<Response<B
         absolute_timeout_seconds: body.absolute_timeout_seconds,
         if_match: http::if_match(request)?,
     };
-    let Some(id) = http::session_id(request, transport) else {
+    let Some(id) = http::session_id(request, config) else {
         // What is wrong with the update is said first, as it is to those who send an ID that was never issued.
         sessions.check(&update)?;
-        return Err(Error::NotFound.into());
+        return Err(Failure::NoSession);
     };
     http::saved(&sessions.update(&id, update).await?)
 }

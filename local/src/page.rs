@@ -1,0 +1,106 @@
+//! The page at `/`, which lives a session before the eyes of a newcomer. It is served here, and never deployed.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use dynamodb_web_session::BoxError;
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Response, StatusCode};
+use serde_json::{Map, Value, json};
+
+const PAGE: &str = include_str!("page.html");
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+const LINES_KEPT: usize = 256;
+
+/// The last lines of the log.
+#[derive(Clone, Debug, Default)]
+pub struct RecentLog(Arc<Mutex<VecDeque<String>>>);
+
+impl RecentLog {
+    /// Keeps a line.
+    pub fn keep(&self, line: &str) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == LINES_KEPT {
+            lines.pop_front();
+        }
+        lines.push_back(line.to_owned());
+    }
+
+    fn of_request(&self, id: &str) -> Option<Value> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines
+            .iter()
+            .rev()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .find(|line: &Value| line["request_id"] == id)
+    }
+}
+
+/// What the page shows beside the API: the log, and the records as they lie in DynamoDB.
+#[derive(Debug)]
+pub struct Page {
+    dynamodb: Client,
+    table: String,
+    log: RecentLog,
+}
+
+impl Page {
+    /// The page for the sessions in `table`.
+    #[must_use]
+    pub fn new(dynamodb: Client, table: String, log: RecentLog) -> Self {
+        Self { dynamodb, table, log }
+    }
+
+    /// Answers a GET of one of the page's paths: `/`, and `/watch/REQUEST_ID/LOGGABLE_SESSION_ID`.
+    pub(crate) async fn answer(&self, path: &str) -> Option<Response<Full<Bytes>>> {
+        let (body, content_type) = match *path.split('/').skip(1).collect::<Vec<_>>() {
+            [""] => (PAGE.to_owned(), "text/html; charset=utf-8"),
+            ["watch", request, session] => match self.record(session).await {
+                Ok(record) => (
+                    json!({ "log": self.log.of_request(request), "record": record }).to_string(),
+                    "application/json",
+                ),
+                Err(error) => {
+                    let mut response = Response::new(Full::from(dynamodb_web_session::chain(error.as_ref())));
+                    *response.status_mut() = StatusCode::BAD_GATEWAY;
+                    return Some(response);
+                }
+            },
+            _ => return None,
+        };
+        let mut response = Response::new(Full::from(body));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        Some(response)
+    }
+
+    /// The item of a session, in DynamoDB's own JSON.
+    async fn record(&self, loggable_id: &str) -> Result<Option<Value>, BoxError> {
+        let key = AttributeValue::S(loggable_id.to_owned());
+        let get = self.dynamodb.get_item().table_name(&self.table).key("id", key).consistent_read(true);
+        let item = get.send().await?.item;
+        Ok(item.map(|item| {
+            item.into_iter().map(|(name, value)| (name, typed(value))).collect::<Map<_, _>>().into()
+        }))
+    }
+}
+
+fn typed(value: AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => json!({ "S": text }),
+        AttributeValue::N(number) => json!({ "N": number }),
+        other => json!(format!("{other:?}")), // none that the service writes
+    }
+}

@@ -1,0 +1,230 @@
+//! What an operator reads of a session's life.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use dynamodb_web_session::logging::{self, LevelFilter};
+use dynamodb_web_session::{Clock, Config, Timeouts, Timestamp};
+use serde_json::{Value, json};
+use tracing::subscriber::DefaultGuard;
+
+use crate::cookies::cookies;
+use crate::fixture::Service;
+use crate::proxy::Meddling;
+
+/// The log of what happens on this thread, which is all that a test does.
+struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+    _guard: DefaultGuard,
+}
+
+impl Log {
+    fn at(level: LevelFilter) -> Self {
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let kept = Arc::clone(&lines);
+        let log = logging::lines("the_table", level, move |line| kept.lock().unwrap().push(line.to_owned()));
+        Self { lines, _guard: tracing::subscriber::set_default(log) }
+    }
+
+    /// The lines since the last time.
+    fn take(&self) -> Vec<Value> {
+        let lines = std::mem::take(&mut *self.lines.lock().unwrap());
+        let parse = |line: String| {
+            assert!(line.ends_with('\n') && line.matches('\n').count() == 1, "one line: {line:?}");
+            serde_json::from_str(&line).unwrap()
+        };
+        lines.into_iter().map(parse).collect()
+    }
+
+    /// The one line since the last time, which says `event` and `outcome`.
+    #[track_caller]
+    fn one(&self, event: &str, outcome: &str) -> Value {
+        let lines = self.take();
+        assert_eq!(lines.len(), 1, "{lines:#?}");
+        assert_eq!(
+            (&lines[0]["event"], &lines[0]["outcome"]),
+            (&json!(event), &json!(outcome)),
+            "{lines:#?}"
+        );
+        let metric = if outcome == "ok" { event } else { outcome };
+        assert_eq!(lines[0][metric], 1, "it is counted");
+        assert_eq!(lines[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"], metric);
+        lines[0].clone()
+    }
+}
+
+#[tokio::test]
+async fn each_call_is_one_line_that_names_event_session_request_and_cost() {
+    let service = Service::start().await;
+    let log = Log::at(LevelFilter::DEBUG);
+    let id = service.create(json!({ "a": 1 })).await;
+    let created = log.one("created", "ok");
+    assert_eq!(created["loggable_session_id"], id.loggable().as_str());
+    assert_eq!(created["level"], "INFO");
+    assert_eq!(created["request_id"], "local-0");
+    assert_eq!(created["api_request_id"], "local-0");
+    assert_eq!((&created["requests"], &created["write_units"]), (&json!(1), &json!(1.0)));
+    assert_eq!(created["table"], "the_table");
+    let timestamp: Timestamp = created["timestamp"].as_str().unwrap().parse().unwrap();
+    assert!(timestamp >= service.clock.now());
+
+    let (_, request_id) = service.get().id(&id).send_and_name().await;
+    assert_eq!(request_id, "local-1");
+    let line = log.one("loaded", "ok");
+    assert_eq!((&line["level"], &line["request_id"]), (&json!("DEBUG"), &json!("local-1")));
+    assert_eq!((&line["requests"], &line["read_units"]), (&json!(1), &json!(1.0)));
+    service.clock.advance(60);
+    service.load(&id).await;
+    let line = log.one("loaded", "ok");
+    assert_eq!((&line["requests"], &line["write_units"]), (&json!(2), &json!(1.0)), "it slid the deadline");
+
+    service.save(&id, json!({ "data": { "a": 2 } })).await;
+    assert_eq!(log.one("saved", "ok")["write_units"], 1.0);
+    let renewed = service.renew(&id).await.session_id();
+    let line = log.one("renewed", "ok");
+    assert_eq!(line["loggable_session_id"], id.loggable().as_str());
+    assert_eq!(line["new_loggable_session_id"], renewed.loggable().as_str());
+    assert_eq!(line["requests"], 2);
+    service.clear(&renewed).await;
+    assert_eq!(log.one("cleared", "ok")["loggable_session_id"], renewed.loggable().as_str());
+}
+
+#[tokio::test]
+async fn the_operator_sees_why_a_session_is_absent_whichever_call_asks_for_it() {
+    let config =
+        Config { timeouts: Timeouts { idle_seconds: 100, absolute_seconds: 1000 }, ..Config::default() };
+    for touch_interval_seconds in [60, 0] {
+        let service = Service::with(Config { touch_interval_seconds, ..config.clone() }).await;
+        let log = Log::at(LevelFilter::INFO);
+        for (expired, dead) in [("idle-expired", "expires"), ("absolute-expired", "absolute_expires")] {
+            for call in ["load", "save", "renew", "clear"] {
+                let id = service.create(json!({})).await;
+                let past = AttributeValue::N(service.clock.now().epoch_seconds().to_string());
+                service.tamper(&id, dead, past).await;
+                log.take();
+                call_it(&service, call, &id).await;
+                assert_eq!(log.one("refused", expired)["loggable_session_id"], id.loggable().as_str());
+                service.clear(&id).await;
+                log.take();
+                call_it(&service, call, &id).await;
+                assert_eq!(log.one("refused", "unknown")["loggable_session_id"], id.loggable().as_str());
+            }
+        }
+    }
+}
+
+async fn call_it(service: &Service, call: &str, id: &dynamodb_web_session::SessionId) {
+    let answer = match call {
+        "load" => service.load(id).await,
+        "save" => service.save(id, json!({ "data": {} })).await,
+        "renew" => service.renew(id).await,
+        _ => service.clear(id).await,
+    };
+    answer.assert_status(if call == "clear" { 204 } else { 404 });
+}
+
+#[tokio::test]
+async fn the_other_refusals_and_failures_are_told_apart() {
+    let service = Service::start().await;
+    let log = Log::at(LevelFilter::INFO);
+    let id = service.create(json!({})).await;
+    log.take();
+    service.get().send().await.problem(404);
+    log.one("refused", "missing");
+    service.get().header("x-session-id", "what?").send().await.problem(404);
+    let line = log.one("refused", "malformed");
+    assert_eq!(line["loggable_session_id"], Value::Null);
+    service.delete().header("x-session-id", "what?").send().await.assert_status(204);
+    log.one("refused", "malformed");
+    service.put().header("x-session-id", "what?").json(&json!({ "data": {} })).send().await.problem(404);
+    log.one("refused", "malformed");
+    service.put().id(&id).json(&json!({ "data": {} })).header("if-match", "\"x\"").send().await.problem(412);
+    log.one("refused", "conflict");
+    service.put().id(&id).text("{").send().await.problem(400);
+    log.one("refused", "invalid");
+    service.save(&id, json!({ "data": { "a": "x".repeat(300_000) } })).await.problem(413);
+    log.one("refused", "invalid");
+
+    service.proxy.answer(3, 400, "ThrottlingException");
+    service.load(&id).await.problem(503);
+    let line = log.one("failed", "unavailable");
+    assert_eq!(line["level"], "ERROR");
+    assert!(line["error"].as_str().unwrap().contains("ThrottlingException"), "{line}");
+    service.proxy.answer(1, 400, "AccessDeniedException");
+    service.load(&id).await.problem(500);
+    log.one("failed", "internal");
+
+    let not_before = service.clock.now();
+    let service = Service::with(Config { not_before, ..Config::default() }).await;
+    let id = service.create(json!({})).await;
+    service.tamper(&id, "created", AttributeValue::N("1".into())).await;
+    log.take();
+    service.load(&id).await.problem(404);
+    log.one("refused", "revoked");
+
+    let service = Service::with(cookies()).await;
+    service.delete().header("sec-fetch-site", "cross-site").send().await.problem(403);
+    log.one("refused", "cross-site");
+}
+
+#[tokio::test]
+async fn at_info_a_load_is_counted_but_its_session_not_named() {
+    let service = Service::start().await;
+    let log = Log::at(LevelFilter::INFO);
+    let id = service.create(json!({})).await;
+    log.take();
+    service.load(&id).await;
+    let line = log.one("loaded", "ok");
+    let members: BTreeSet<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = ["_aws", "event", "loaded", "outcome", "read_units", "requests", "table", "write_units"];
+    assert_eq!(members, expected.into_iter().collect());
+}
+
+#[tokio::test]
+async fn a_lost_answer_costs_a_line_like_any_other() {
+    let service = Service::start().await;
+    let log = Log::at(LevelFilter::INFO);
+    let id = service.create(json!({})).await;
+    log.take();
+    service.proxy.meddle(async |_| Meddling::LoseAnswer);
+    service.clear(&id).await.assert_status(204);
+    assert_eq!(log.take().len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_that_a_caller_wrote_gets_into_the_log() {
+    let service = Service::start().await;
+    let log = Log::at(LevelFilter::TRACE);
+    let id = service.create(json!({ "a": 1 })).await;
+    let hostile =
+        ["caller\u{1b}[31m", "\"caller\":{}", "caller\\n{\"event\":\"created\"}", "\u{202e}caller\u{7f}"];
+    for text in hostile {
+        let quoted = format!("\"{}\"", text.replace(['"', '\u{1b}', '\u{7f}'], ""));
+        let call = service.put().id(&id).header("user-agent", text.replace(['\u{1b}', '\u{7f}'], "\t"));
+        let call = call.header("x-amzn-trace-id", quoted.as_bytes()).header("if-match", &quoted);
+        call.json(&json!({ "data": { text: text } })).send().await;
+        let mark = text.replace(['\u{1b}', '\u{7f}'], "\t");
+        service.get().header("x-session-id", &mark).header("cookie", &mark).send().await.problem(404);
+        service.put().id(&id).text(text).send().await.problem(400);
+    }
+    let lines = log.take();
+    assert_eq!(lines.len(), 1 + 3 * hostile.len());
+    for line in lines {
+        let line = line.to_string();
+        assert!(!line.contains("caller") && !line.contains(id.expose()), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn of_other_crates_only_errors_are_logged() {
+    let log = Log::at(LevelFilter::TRACE);
+    tracing::warn!(target: "hyper", "a warning");
+    tracing::error!(target: "hyper", odd = "\"\n\u{1b}", number = -1, flag = true, "an error");
+    let lines = log.take();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["message"], "an error");
+    assert_eq!(lines[0]["odd"], "\"\n\u{1b}");
+    assert_eq!((&lines[0]["number"], &lines[0]["flag"]), (&json!(-1), &json!(true)));
+    assert_eq!(lines[0]["_aws"], Value::Null);
+}
