@@ -1,0 +1,127 @@
+"""The page that `cargo run` serves at `/`."""
+
+import json
+import os
+import re
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+
+def text(browser, id):
+    return browser.find_element(By.ID, id).text
+
+
+def press(browser, call, status):
+    """Presses a button by the keyboard, and waits for the answer to be shown."""
+    button = browser.find_element(By.CSS_SELECTOR, f"[data-call={call}]")
+    button.send_keys(Keys.ENTER)
+    WebDriverWait(browser, 10).until(lambda _: text(browser, "status") == f"{call}: {status}" and button.is_enabled())
+    cells = [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "#costs tr:first-child td")]
+    assert cells[:2] == [call, str(status)]
+    return cells[2:]
+
+
+def console(browser):
+    """What the browser complains of, refused requests aside: it reports every 4xx."""
+    return [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE" and entry["source"] != "network"]
+
+
+@pytest.mark.parametrize("transport", ["header", "cookie"])
+def test_it_lives_a_session_before_your_eyes(browser, start, transport):
+    service = start(SESSION_ID_TRANSPORT=transport)
+    browser.get(service.url + "/")
+    assert press(browser, "create", 201) == ["created", "1", "0", "1"]
+    assert transport in text(browser, "transport")
+    answer = text(browser, "answer")
+    record = json.loads(text(browser, "record"))
+    assert record["data"] == {"S": '{"fruit": "apple"}'} and record["id"]["S"] in answer
+    assert text(browser, "request").startswith("POST /session\ncontent-type: application/json")
+    assert re.fullmatch(r"(2:00:00|1:59:5\d)", text(browser, "idle"))
+    assert re.fullmatch(r"(12:00:00|11:59:5\d)", text(browser, "absolute"))
+    before = text(browser, "idle")
+    WebDriverWait(browser, 5).until(lambda _: text(browser, "idle") < before, "it counts down")
+
+    assert press(browser, "load", 200) == ["loaded", "1", "1", "0"]
+    assert ("x-session-id: " in text(browser, "request")) == (transport == "header")
+    data = browser.find_element(By.ID, "data")
+    data.clear()
+    data.send_keys('{"fruit": "pear"}')
+    browser.find_element(By.ID, "if-match").send_keys(Keys.SPACE)
+    assert press(browser, "save", 204)[0] == "saved"
+    assert 'if-match: "' in text(browser, "request") and "pear" in text(browser, "record")
+    assert press(browser, "renew", 200)[:2] == ["renewed", "2"]
+    assert json.loads(text(browser, "record"))["id"] != record["id"]
+    assert press(browser, "clear", 204)[0] == "cleared"
+    assert text(browser, "record") == "none" and text(browser, "idle") == "–"
+    press(browser, "load", 404)
+    assert browser.find_element(By.CSS_SELECTOR, "#costs td.outcome").text.startswith("refused: ")
+    assert console(browser) == []
+
+
+def test_it_says_what_is_wrong_and_goes_on(browser, start):
+    service = start()
+    browser.get(service.url + "/")
+    data = browser.find_element(By.ID, "data")
+    data.clear()
+    data.send_keys("[")
+    assert press(browser, "create", 400)[0] == "refused: invalid"
+    service.process.terminate()
+    service.process.wait()
+    browser.find_element(By.CSS_SELECTOR, "[data-call=load]").click()
+    WebDriverWait(browser, 10).until(lambda _: "no answer" in text(browser, "status"))
+
+
+def test_every_control_is_reached_by_tab_and_has_a_name(browser, start):
+    browser.get(start().url + "/")
+    reached = []
+    for _ in range(11):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        reached.append(browser.switch_to.active_element)
+        outline = browser.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", f"the focus is seen on {reached[-1].tag_name}"
+    names = [element.accessible_name for element in reached]
+    assert all(names) and names[2:7] == ["Create", "Load", "Save", "Renew", "Clear"], names
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_readable_on_a_phone_in_either_colour_scheme(browser, start, scheme):
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True})
+    browser.get(start().url + "/")
+    press(browser, "create", 201)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+    for selector, behind in (("body", "body"), ("p", "body"), ("section h2", "section"), ("#status", "section"), ("button", "button")):
+        colours = "return [getComputedStyle(document.querySelector(arguments[0])).color, getComputedStyle(document.querySelector(arguments[1])).backgroundColor]"
+        ink, paper = (luminance(colour) for colour in browser.execute_script(colours, selector, behind))
+        assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) >= 4.5, f"{selector} (WCAG 2.2, 1.4.3)"
+        if selector == "body":
+            assert (ink > paper) == (scheme == "dark")
+
+
+def luminance(colour):
+    """Relative luminance (WCAG 2.2)."""
+    channels = [int(channel) / 255 for channel in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_it_is_a_page_of_its_own_that_loads_nothing_and_cannot_be_framed(browser, start):
+    service = start()
+    browser.get(service.url + "/")
+    loaded = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert loaded == []
+    policy = browser.execute_async_script("fetch('/').then((answer) => arguments[0](answer.headers.get('content-security-policy')))")
+    assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+
+
+@pytest.mark.skipif("SCREENSHOT" not in os.environ, reason="SCREENSHOT names no file")
+def test_the_screenshot(browser, start):
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 1180, "height": 900, "deviceScaleFactor": 1, "mobile": False})
+    browser.get(start().url + "/")
+    for call, status in (("create", 201), ("load", 200), ("save", 204), ("renew", 200), ("load", 200)):
+        press(browser, call, status)
+    browser.save_screenshot(os.environ["SCREENSHOT"])
