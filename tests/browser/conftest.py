@@ -61,7 +61,7 @@ def start(binary):
 @pytest.fixture
 def browser():
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
+    options.binary_location = shutil.which("chromium") or shutil.which("chromium-browser")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     for argument in ["--headless", "--no-sandbox", "--window-size=1280,1000", *QUIET.split()]:
         options.add_argument(argument)

@@ -36,6 +36,8 @@ IGNORED_BY_MOTO = {
     "AWS::ApiGatewayV2::Route",
     "AWS::ApiGatewayV2::Stage",
 }
+# They name the API, and so cannot be created without it.
+NAMING_THEM = {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Lambda::Permission"}
 
 
 class ManagedPolicies:
@@ -185,6 +187,42 @@ def test_other_origins_are_listed_one_by_one_or_cors_is_off(expanded):
     assert otherwise == {"Ref": "AWS::NoValue"}
 
 
+def outcomes():
+    """What the code counts calls by."""
+    names = re.findall(r'\("(\w+)", "([a-z-]+)"\)', (ROOT / "shared/src/life.rs").read_text())
+    return {event if outcome == "ok" else outcome for event, outcome in names}
+
+
+def test_the_dashboard_shows_every_outcome_and_every_alarm(expanded):
+    body = expanded["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    for reference in re.findall(r"\$\{(\w+)[.}]", body):
+        assert reference in expanded["Resources"] or reference in expanded["Parameters"], reference
+    widgets = json.loads(body)["widgets"]
+    metrics = [metric for widget in widgets for metric in widget["properties"].get("metrics", [])]
+    shown = {name for namespace, name, *_ in metrics if namespace == "dynamodb-web-session"}
+    assert len(outcomes()) == 16
+    assert shown == outcomes() | {"read_units", "write_units"}
+    (alarms,) = [widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm"]
+    assert alarms == [f"${{{name}.Arn}}" for name in of_type(expanded, "AWS::CloudWatch::Alarm")]
+
+
+def test_the_alarms_watch_what_is_counted_and_tell_the_topic(expanded):
+    alarms = of_type(expanded, "AWS::CloudWatch::Alarm")
+    unknown = alarms["UnknownIdsAlarm"]
+    code = (ROOT / "shared/src/logging.rs").read_text()
+    assert f'NAMESPACE: &str = "{unknown["Namespace"]}"' in code and unknown["MetricName"] in outcomes()
+    assert unknown["Dimensions"] == [{"Name": "table", "Value": {"Ref": "TableName"}}]
+    assert '"Dimensions": [["table"]]' in code
+    assert alarms["ErrorsAlarm"]["Dimensions"] == [{"Name": "ApiId", "Value": {"Ref": "SessionApi"}}]
+    watched = [m["MetricStat"]["Metric"] for m in alarms["ThrottlesAlarm"]["Metrics"] if "MetricStat" in m]
+    functions = {m["Dimensions"][0]["Value"]["Ref"] for m in watched if m["Namespace"] == "AWS/Lambda"}
+    assert functions == set(ROUTES.values())
+    assert {m["MetricName"] for m in watched if m["Namespace"] == "AWS/DynamoDB"} == {"ReadThrottleEvents", "WriteThrottleEvents"}
+    for alarm in alarms.values():
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert alarm["AlarmActions"] == {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+
+
 def test_every_parameter_is_used(template):
     text = json.dumps({k: v for k, v in template.items() if k in ("Globals", "Resources", "Conditions")})
     for parameter in template["Parameters"]:
@@ -209,7 +247,7 @@ def test_the_stack_can_be_created_as_far_as_moto_goes(expanded, monkeypatch):
     known = {
         name: resource
         for name, resource in expanded["Resources"].items()
-        if resource["Type"] not in IGNORED_BY_MOTO | {"AWS::Lambda::Permission"}
+        if resource["Type"] not in IGNORED_BY_MOTO | NAMING_THEM
     }
     stack = {**expanded, "Resources": known}
     stack.pop("Outputs")
