@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
@@ -18,8 +19,17 @@ use crate::clock::{Clock, SystemClock};
 const NAMESPACE: &str = "dynamodb-web-session";
 
 tokio::task_local! {
-    /// Lambda's ID of the present request, and API Gateway's, which its caller knows.
-    static REQUEST: (Option<String>, Option<String>);
+    static REQUEST: Named;
+}
+
+/// What names the present request.
+struct Named {
+    /// Lambda's ID.
+    id: Option<String>,
+    /// API Gateway's ID, which the caller has as `apigw-requestid`.
+    api_id: Option<String>,
+    /// Where API Gateway has it from.
+    source_ip: Option<String>,
 }
 
 /// Writes the log of the sessions in `table` to the standard error output from now on, at INFO unless Lambda's logging
@@ -53,12 +63,14 @@ pub fn lines(
 
 /// Carries out `call` so that what it logs names the request that it is for.
 pub(crate) async fn name_request<T>(request: &Request, call: impl Future<Output = T>) -> T {
-    let lambda = request.lambda_context_ref().map(|context| context.request_id.clone());
-    let gateway = match request.request_context_ref() {
-        Some(lambda_http::request::RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
-        _ => None,
+    let id = request.lambda_context_ref().map(|context| context.request_id.clone());
+    let named = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => {
+            Named { id, api_id: context.request_id.clone(), source_ip: context.http.source_ip.clone() }
+        }
+        _ => Named { id, api_id: None, source_ip: None },
     };
-    REQUEST.scope((lambda, gateway), call).await
+    REQUEST.scope(named, call).await
 }
 
 struct Lines<W> {
@@ -87,11 +99,8 @@ impl<W: Fn(&str) + Send + Sync + 'static> Subscriber for Lines<W> {
         if *metadata.level() <= self.level {
             line.0.insert("level".into(), metadata.level().as_str().into());
             line.0.insert("timestamp".into(), SystemClock.now().to_string().into());
-            // A library that is used without the HTTP service has no request.
-            let _ = REQUEST.try_with(|(lambda, gateway)| {
-                line.0.insert("request_id".into(), lambda.as_deref().into());
-                line.0.insert("api_request_id".into(), gateway.as_deref().into());
-            });
+            // Whoever uses the crate without the HTTP service has no request.
+            let _ = REQUEST.try_with(|request| line.name(request));
         } else {
             line.0.remove("loggable_session_id");
         }
@@ -147,6 +156,15 @@ impl Line {
                 "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [["table"]], "Metrics": metrics }],
             }),
         );
+    }
+
+    fn name(&mut self, request: &Named) {
+        self.0.insert("request_id".into(), request.id.as_deref().into());
+        self.0.insert("api_request_id".into(), request.api_id.as_deref().into());
+        // Of users who do nothing amiss, nobody needs the address.
+        if self.0.get("event").and_then(Value::as_str) == Some("refused") {
+            self.0.insert("source_ip".into(), request.source_ip.as_deref().into());
+        }
     }
 
     /// What became of the call: the event, or the reason why it was refused.

@@ -66,6 +66,7 @@ async fn each_call_is_one_line_that_names_event_session_request_and_cost() {
     assert_eq!(created["api_request_id"], "local-0");
     assert_eq!((&created["requests"], &created["write_units"]), (&json!(1), &json!(1.0)));
     assert_eq!(created["table"], "the_table");
+    assert_eq!(created["source_ip"], Value::Null, "of those who do nothing amiss, no address");
     let timestamp: Timestamp = created["timestamp"].as_str().unwrap().parse().unwrap();
     assert!(timestamp >= service.clock.now());
 
@@ -135,6 +136,7 @@ async fn the_other_refusals_and_failures_are_told_apart() {
     service.get().header("x-session-id", "what?").send().await.problem(404);
     let line = log.one("refused", "malformed");
     assert_eq!(line["loggable_session_id"], Value::Null);
+    assert_eq!(line["source_ip"], "127.0.0.1");
     service.delete().header("x-session-id", "what?").send().await.assert_status(204);
     log.one("refused", "malformed");
     service.put().header("x-session-id", "what?").json(&json!({ "data": {} })).send().await.problem(404);

@@ -25,3 +25,4 @@ mod openapi;
 mod races;
 mod readme;
 mod renewal;
+mod security;
