@@ -21,6 +21,7 @@ mod library;
 mod life;
 mod life_log;
 mod local_server;
+mod model;
 mod openapi;
 mod races;
 mod readme;
