@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
 };
-use dynamodb_web_session::BoxError;
+use dynamodb_web_session::{BoxError, ConfigError};
 use dynoxide::Database;
 use tokio::net::TcpListener;
 
@@ -63,16 +63,19 @@ async fn sweep(database: Database) {
 
 /// A client for the DynamoDB at `url`, with the functions' own timeouts and retries. Where the environment has
 /// no Region and no credentials it makes some up, as a local DynamoDB takes any.
-pub async fn client(url: &str) -> Client {
+///
+/// # Errors
+/// `AWS_CA_BUNDLE` names no file of certificates.
+pub async fn client(url: &str) -> Result<Client, ConfigError> {
     let made_up = Credentials::new("local", "local", None, None, "local");
     let credentials =
         CredentialsProviderChain::first_try("environment", EnvironmentVariableCredentialsProvider::new())
             .or_else("local", made_up);
     let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
         .or_else(Region::from_static("us-east-1"));
-    let defaults = dynamodb_web_session::aws_defaults();
+    let defaults = dynamodb_web_session::aws_defaults()?;
     let config = defaults.credentials_provider(credentials).region(region).load().await;
-    Client::from_conf(aws_sdk_dynamodb::config::Builder::from(&config).endpoint_url(url).build())
+    Ok(Client::from_conf(aws_sdk_dynamodb::config::Builder::from(&config).endpoint_url(url).build()))
 }
 
 /// Creates the table as the template describes it, unless it is there.

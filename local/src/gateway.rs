@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use dynamodb_web_session::{BoxError, Clock, SessionManager, SystemClock};
+use dynamodb_web_session::{BoxError, Clock, SessionManager, SystemClock, http};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
@@ -204,7 +204,7 @@ impl Gateway {
         let mut function = Adapter::from(lambda_http::service_fn(move |request| handler(sessions, request)));
         let mut context = Context::default();
         id.clone_into(&mut context.request_id);
-        let response = function.call(LambdaEvent::new(request, context)).await?;
+        let response = function.call(http::without_url(LambdaEvent::new(request, context))).await?;
         FunctionResponse::parse(&serde_json::to_string(&response)?)
     }
 }

@@ -63,7 +63,7 @@ async fn serve(arguments: Arguments) -> Result<(), BoxError> {
         Some(url) => url,
         None => dynamodb::start_embedded(arguments.data.as_deref()).await?,
     };
-    let client = dynamodb::client(&endpoint).await;
+    let client = dynamodb::client(&endpoint).await?;
     dynamodb::ensure_table(&client, &config.table_name, &template.table).await.map_err(|error| {
         let causes = dynamodb_web_session::chain(error.as_ref());
         format!("cannot create table {} at {endpoint}: {causes}", config.table_name)

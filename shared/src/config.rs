@@ -13,7 +13,8 @@ use crate::timeouts::Timeouts;
 const TIMEOUT_SECONDS: RangeInclusive<u64> = 1..=315_360_000;
 
 /// An item of a table holds 400 KiB (DynamoDB's "Quotas"); the other attributes take less than 1 KiB.
-const DATA_BYTES: RangeInclusive<usize> = 2..=(400 - 1) * 1024;
+pub(crate) const MAX_DATA_BYTES: usize = (400 - 1) * 1024;
+const DATA_BYTES: RangeInclusive<usize> = 2..=MAX_DATA_BYTES;
 
 const BOOLEAN: [(&str, bool); 2] = [("false", false), ("true", true)];
 

@@ -1,17 +1,22 @@
 //! Between HTTP and sessions: what is read from a request, and what an answer looks like. One place each.
 
+use std::convert::Infallible;
+
 use lambda_http::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MATCH, RETRY_AFTER, SET_COOKIE,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, IF_MATCH, RETRY_AFTER, SET_COOKIE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use lambda_http::http::{HeaderValue, StatusCode};
-use lambda_http::{Body, Request, Response};
+use lambda_http::request::LambdaRequest;
+use lambda_http::tower::ServiceBuilder;
+use lambda_http::{Adapter, Body, LambdaEvent, Request, Response, Service, lambda_runtime};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Number;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::browser;
+use crate::client;
 use crate::config::{Config, IdTransport};
 use crate::error::{BoxError, ConfigError, Error};
 use crate::etag::{ETag, IfMatch, MalformedIfMatch};
@@ -33,10 +38,36 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 ///
 /// # Errors
 /// The first setting that is not acceptable.
-pub async fn start() -> Result<SessionManager, ConfigError> {
+pub fn start() -> Result<SessionManager, ConfigError> {
     let config = Config::from_env()?;
     crate::logging::init(&config.table_name);
-    SessionManager::connect(config).await
+    SessionManager::new(client::from_environment(&config)?, config)
+}
+
+/// Serves API Gateway's events with `handle`.
+///
+/// # Errors
+/// When Lambda's Runtime API is out of reach.
+pub async fn run<'a, S>(handle: S) -> Result<(), lambda_http::Error>
+where
+    S: Service<Request, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'a,
+{
+    let service = ServiceBuilder::new().map_request(without_url).layer_fn(Adapter::from).service(handle);
+    lambda_runtime::run(service).await
+}
+
+/// Takes out of an event what lambda_http makes a URL of, for it panics where that is none, as with a `<` in the query.
+/// Which function is called says all that a URL could.
+pub fn without_url(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest> {
+    if let LambdaRequest::ApiGatewayV2(request) = &mut event.payload {
+        request.raw_path = Some("/".to_owned());
+        request.raw_query_string = None;
+        request.request_context.stage = None;
+        request.request_context.domain_name = None;
+        request.headers.remove(HOST);
+    }
+    event
 }
 
 /// Why a request was not carried out.

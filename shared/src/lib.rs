@@ -13,8 +13,11 @@
 
 #[cfg(feature = "http")]
 mod browser;
+mod client;
 mod clock;
+mod compression;
 mod config;
+mod connector;
 mod error;
 mod etag;
 #[cfg(feature = "http")]
@@ -28,12 +31,13 @@ mod session;
 mod table;
 mod timeouts;
 
+pub use client::aws_defaults;
 pub use clock::{Clock, MalformedTimestamp, ManualClock, SystemClock, Timestamp};
 pub use config::{Config, IdTransport, MalformedOrigin, Origin, SameSite};
 pub use error::{BoxError, ConfigError, Error, chain};
 pub use etag::{ETag, IfMatch, MalformedIfMatch};
 pub use id::{ID_BYTES, LoggableId, MalformedSessionId, SessionId};
 pub use life::Absence;
-pub use manager::{MAX_DATA_DEPTH, SessionManager, Update, aws_defaults};
+pub use manager::{MAX_DATA_DEPTH, SessionManager, Update};
 pub use session::Session;
 pub use timeouts::Timeouts;

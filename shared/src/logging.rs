@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 pub use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::clock::{Clock, SystemClock};
 
@@ -81,15 +81,11 @@ struct Lines<W> {
 
 impl<W: Fn(&str) + Send + Sync + 'static> Subscriber for Lines<W> {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        if is_life(metadata) {
-            return metadata.is_event();
-        }
-        let level = if is_ours(metadata) { self.level } else { LevelFilter::ERROR };
-        metadata.is_event() && *metadata.level() <= level
+        metadata.is_event() && (is_life(metadata) || *metadata.level() == Level::ERROR)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.level.max(LevelFilter::DEBUG)) // of a load, which is counted even when it is not logged
+        Some(LevelFilter::DEBUG) // of a load, which is counted even when it is not logged
     }
 
     fn event(&self, event: &Event<'_>) {
@@ -120,10 +116,6 @@ impl<W: Fn(&str) + Send + Sync + 'static> Subscriber for Lines<W> {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
-}
-
-fn is_ours(metadata: &Metadata<'_>) -> bool {
-    metadata.target().starts_with("dynamodb_web_session")
 }
 
 /// Whether it is how a call ended.

@@ -4,14 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::client;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::error::{ConfigError, Error};
@@ -65,19 +62,10 @@ impl SessionManager {
     /// The first setting in `config` that is not acceptable.
     pub async fn connect(config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
-        let mut loader = aws_defaults();
-        if let Some(region) = &config.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        let mut client = aws_sdk_dynamodb::config::Builder::from(&loader.load().await);
-        if let Some(url) = &config.endpoint_url {
-            // Here and not on the loader, whose URL AWS_ENDPOINT_URL_DYNAMODB would override.
-            client = client.endpoint_url(url);
-        }
-        Self::new(Client::from_conf(client.build()), config)
+        Self::new(client::from_aws_config(&config).await?, config)
     }
 
-    /// Uses a client of yours, best made from [`aws_defaults`]; `config.endpoint_url` and `config.region` have no effect.
+    /// Uses a client of yours, best made from [`aws_defaults`](crate::aws_defaults); `config.endpoint_url` and `config.region` have no effect.
     ///
     /// # Errors
     /// The first setting in `config` that is not acceptable.
@@ -377,24 +365,6 @@ impl fmt::Debug for SessionManager {
     }
 }
 
-/// The AWS SDK's own settings, with the TLS, the timeouts and the retries that [`SessionManager::connect`] uses.
-///
-/// An operation ends within 4 seconds. A call of ours begins its last two within a second of its start, and the
-/// template gives a function 10.
-/// TLS is rustls with ring: the SDK's default provider spends some 20 ms of CPU on its first handshake.
-pub fn aws_defaults() -> ConfigLoader {
-    let tls = Provider::Rustls(CryptoMode::Ring);
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(1))
-        .operation_attempt_timeout(Duration::from_secs(2))
-        .operation_timeout(Duration::from_secs(4))
-        .build();
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(aws_smithy_http_client::Builder::new().tls_provider(tls).build_https())
-        .retry_config(RetryConfig::standard().with_max_attempts(3))
-        .timeout_config(timeouts)
-}
-
 /// How deep arrays and objects are nested in `json`, which must be valid JSON.
 fn depth(json: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
@@ -403,7 +373,7 @@ fn depth(json: &str) -> usize {
     while let Some(byte) = bytes.next() {
         match byte {
             b'"' => in_string = !in_string,
-            b'\\' if in_string => drop(bytes.next()), // what is escaped ends no string
+            b'\\' => drop(bytes.next()), // what is escaped ends no string
             b'{' | b'[' if !in_string => {
                 depth += 1;
                 deepest = deepest.max(depth);

@@ -18,6 +18,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use crate::clock::Timestamp;
+use crate::compression;
 use crate::error::{BoxError, Error};
 use crate::etag::{ETag, IfMatch};
 use crate::id::LoggableId;
@@ -80,12 +81,14 @@ impl Table {
             .set_item(Some(record.to_item(id)))
             .condition_expression(NOT_TAKEN)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match put.send().await {
+        let attempts = Attempts::default();
+        match put.customize().interceptor(attempts.clone()).send().await {
             Ok(output) => {
                 usage.add_write(output.consumed_capacity());
                 Ok(true)
             }
-            Err(error) if is_failed_condition(&error) => Ok(false),
+            // An ID is random: who has taken it is an earlier try of ours, whose answer was lost.
+            Err(error) if is_failed_condition(&error) => Ok(attempts.more_than_one()),
             Err(error) => Err(classify(error)),
         }
     }
@@ -188,7 +191,7 @@ impl Table {
                 set.push("#data = :data, etag = :etag");
                 update = update
                     .expression_attribute_names("#data", "data") // a reserved word
-                    .expression_attribute_values(":data", string(data))
+                    .expression_attribute_values(":data", compression::to_attribute(data))
                     .expression_attribute_values(":etag", string(etag.as_str()));
             }
             // The caller is told the tag all the same: an attribute that is set is one that can be returned.
@@ -342,7 +345,7 @@ impl Record {
     fn to_item(&self, id: &LoggableId) -> Item {
         HashMap::from([
             ("id".into(), string(id.as_str())),
-            ("data".into(), string(&self.data)),
+            ("data".into(), compression::to_attribute(self.data.clone())),
             ("etag".into(), string(self.etag.as_str())),
             ("created".into(), time(self.created)),
             ("idle_timeout".into(), number(self.idle_seconds)),
@@ -353,7 +356,10 @@ impl Record {
 
     fn from_item(mut item: Item) -> Result<Self, Error> {
         Ok(Self {
-            data: text(&mut item, "data")?,
+            data: item
+                .remove("data")
+                .and_then(compression::from_attribute)
+                .ok_or(Error::CorruptRecord("data"))?,
             etag: ETag::stored(text(&mut item, "etag")?),
             created: timestamp(&item, "created")?,
             idle_seconds: whole_number(&item, "idle_timeout")?,

@@ -232,7 +232,7 @@ def test_every_parameter_is_used(template):
 
 
 def test_a_call_ends_well_inside_the_functions_timeout(expanded):
-    code = (ROOT / "shared/src/manager.rs").read_text()
+    code = (ROOT / "shared/src/client.rs").read_text()
     (operation,) = re.findall(r"\.operation_timeout\(Duration::from_secs\((\d+)\)\)", code)
     for function in of_type(expanded, "AWS::Lambda::Function").values():
         assert 2 * int(operation) + 1 < function["Timeout"] < 30

@@ -24,6 +24,27 @@ async fn assert_comes_back(service: &Service, data: &str) {
     assert!(service.load(&other).await.body.contains(&expected), "{data}");
 }
 
+/// DynamoDB charges a write for every KB.
+#[tokio::test]
+async fn large_data_is_stored_deflated_and_comes_back_through_every_call() {
+    let service = Service::start().await;
+    let text = format!(r#"{{"list":[{}1.0]}}"#, r#"{"fruit":"apple"},"#.repeat(500));
+    assert_comes_back(&service, &text).await;
+
+    let id = service.post().text(format!("{{\"data\":{text}}}")).send().await.session_id();
+    let record = service.record(&id).await.unwrap();
+    let stored = record["data"].as_b().expect("deflated").as_ref().len();
+    assert!(stored * 10 < text.len(), "{stored} of {}", text.len());
+
+    let renewed = service.renew(&id).await;
+    assert!(renewed.body.contains(&text));
+    let id = renewed.session_id();
+    let small = service.save(&id, json!({ "data": { "fruit": "apple" } })).await;
+    small.assert_status(204);
+    let record = service.record(&id).await.unwrap();
+    assert_eq!(record["data"].as_s().unwrap(), r#"{"fruit":"apple"}"#, "as it can be read");
+}
+
 #[tokio::test]
 async fn odd_numbers_escapes_key_order_and_spaces_survive() {
     let service = Service::start().await;

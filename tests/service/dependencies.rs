@@ -1,5 +1,6 @@
 //! What is linked into what people deploy.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 #[test]
@@ -18,4 +19,21 @@ fn no_function_links_the_embedded_dynamodb() {
             assert!(!tree.contains(unwanted), "{function} links {unwanted}");
         }
     }
+}
+
+#[test]
+fn every_dependency_of_what_is_deployed_has_its_reason() {
+    let policy = include_str!("../../SECURITY.md");
+    let mut wanted = BTreeSet::new();
+    for package in ["dynamodb-web-session", "create", "load", "save", "renew", "clear"] {
+        let tree = Command::new(env!("CARGO"))
+            .args(["tree", "--offline", "--edges", "normal,build", "--prefix", "none", "--depth", "1"])
+            .args(["--format", "{p}", "--package", package, "--all-features"])
+            .output()
+            .unwrap();
+        let tree = String::from_utf8(tree.stdout).unwrap();
+        wanted.extend(tree.lines().skip(1).filter_map(|line| line.split(' ').next()).map(str::to_owned));
+    }
+    let rows = policy.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(rows.map(str::to_owned).collect::<BTreeSet<_>>(), wanted);
 }

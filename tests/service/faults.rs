@@ -5,10 +5,10 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_web_session::{Config, Error, SessionManager};
 use local::dynamodb;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fixture::{Call, Service};
-use crate::proxy::Meddling;
+use crate::proxy::{Loss, Meddling};
 
 /// Every call, on a session that is there.
 async fn calls(service: &Service) -> [Call; 5] {
@@ -69,19 +69,96 @@ async fn a_service_that_never_answers_is_503_before_the_function_times_out() {
     tokio::time::timeout(Duration::from_secs(9), service.load(&id)).await.unwrap().problem(503);
 }
 
-#[tokio::test]
-async fn a_write_that_was_carried_out_though_its_answer_was_lost_is_not_denied() {
+/// Once: the second try answers. Each time: nothing is said of what was done, and what was done is done.
+async fn an_answer_is_lost(loss: Loss) {
     let service = Service::start().await;
     for (call, status) in calls(&service).await.into_iter().zip([201, 200, 204, 200, 204]) {
-        service.proxy.meddle(async |_| Meddling::LoseAnswer);
+        service.proxy.meddle(async move |body| Meddling::Lose(body, loss));
         call.send().await.assert_status(status);
     }
+    for call in calls(&service).await {
+        (0..3).for_each(|_| service.proxy.meddle(async move |body| Meddling::Lose(body, loss)));
+        let answer = tokio::time::timeout(Duration::from_secs(9), call.send()).await.unwrap();
+        answer.problem(503);
+        assert_eq!(answer.header("retry-after"), "1");
+        service.proxy.forget();
+    }
+    let id = service.create(json!({ "count": 1 })).await;
+    (0..3).for_each(|_| service.proxy.meddle(async move |body| Meddling::Lose(body, loss)));
+    service.save(&id, json!({ "data": { "count": 2 } })).await.problem(503);
+    assert!(service.proxy.operations().len() <= 1 + 3, "retries are bounded");
+    service.proxy.forget();
+    assert_eq!(service.load(&id).await.data(), json!({ "count": 2 }));
+    (0..3).for_each(|_| service.proxy.meddle(async move |body| Meddling::Lose(body, loss)));
+    service.clear(&id).await.problem(503);
+    service.proxy.forget();
+    service.load(&id).await.problem(404);
+}
 
+#[tokio::test]
+async fn an_answer_replaced_by_a_failure_is_not_taken_for_one() {
+    an_answer_is_lost(Loss::Failure).await;
+}
+
+#[tokio::test]
+async fn an_answer_lost_with_its_connection_is_asked_for_again() {
+    an_answer_is_lost(Loss::Reset).await;
+}
+
+#[tokio::test]
+async fn half_an_answer_is_none() {
+    an_answer_is_lost(Loss::Cut).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_is_none() {
+    an_answer_is_lost(Loss::Stalled).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_what_its_checksum_says_is_none() {
+    an_answer_is_lost(Loss::Damaged).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_reset_is_opened_again() {
+    let service = Service::start().await;
+    for (call, status) in calls(&service).await.into_iter().zip([201, 200, 204, 200, 204]) {
+        service.proxy.meddle(async |_| Meddling::Reset);
+        call.send().await.assert_status(status);
+    }
+    for call in calls(&service).await {
+        (0..3).for_each(|_| service.proxy.meddle(async |_| Meddling::Reset));
+        call.send().await.problem(503);
+    }
+}
+
+/// Whoever wants to lose nothing to such a save sends `If-Match`.
+#[tokio::test]
+async fn the_second_try_of_a_save_without_if_match_writes_over_what_came_between() {
+    let service = Service::start().await;
+    let id = service.create(json!({ "by": "nobody" })).await;
+    service.proxy.meddle(async |body| Meddling::Lose(body, Loss::Failure));
+    let (sessions, other) = (service.sessions.clone(), id.clone());
+    service.proxy.meddle(async move |body| {
+        let mut session = sessions.load::<Value>(&other).await.unwrap().unwrap();
+        assert_eq!(session.data, json!({ "by": "the first" }));
+        session.data = json!({ "by": "the second" });
+        sessions.save(&mut session).await.unwrap();
+        Meddling::PassOn(body)
+    });
+    service.save(&id, json!({ "data": { "by": "the first" } })).await.assert_status(204);
+    assert_eq!(service.load(&id).await.data(), json!({ "by": "the first" }));
+}
+
+#[tokio::test]
+async fn a_save_whose_second_try_meets_the_first_is_not_denied() {
+    let service = Service::start().await;
     // Under If-Match the second try meets what the first has done.
     let id = service.create(json!({ "count": 1 })).await;
     let tag = service.load(&id).await.header("etag").to_owned();
     let save = service.put().id(&id).header("if-match", &tag).json(&json!({ "data": { "count": 2 } }));
-    service.proxy.meddle(async |_| Meddling::LoseAnswer);
+    service.proxy.meddle(async |body| Meddling::Lose(body, Loss::Failure));
     save.send().await.problem(503);
     assert_eq!(service.load(&id).await.data(), json!({ "count": 2 }));
 
@@ -92,9 +169,21 @@ async fn a_write_that_was_carried_out_though_its_answer_was_lost_is_not_denied()
 
     // A save that ends the session meets its own work as well.
     service.clock.advance(10);
-    service.proxy.meddle(async |_| Meddling::LoseAnswer);
+    service.proxy.meddle(async |body| Meddling::Lose(body, Loss::Failure));
     service.save(&id, json!({ "absolute_timeout_seconds": 10 })).await.problem(503);
     service.load(&id).await.problem(404);
+}
+
+#[tokio::test]
+async fn a_create_whose_answers_were_lost_is_made_once() {
+    let service = Service::start().await;
+    for _ in 0..2 {
+        service.proxy.meddle(async |body| Meddling::Lose(body, Loss::Failure));
+    }
+    let id = service.post().send().await.session_id();
+    assert_eq!(service.proxy.operations().len(), 3);
+    assert_eq!(service.records().await, 1);
+    service.load(&id).await.assert_status(200);
 }
 
 #[tokio::test]
@@ -103,7 +192,7 @@ async fn a_slide_whose_answer_was_lost_is_made_again() {
     let id = service.create(json!({})).await;
     service.clock.advance(60);
     service.proxy.meddle(async |get| Meddling::PassOn(get));
-    service.proxy.meddle(async |_| Meddling::LoseAnswer);
+    service.proxy.meddle(async |body| Meddling::Lose(body, Loss::Failure));
     service.load(&id).await.assert_status(200);
 }
 
@@ -113,7 +202,7 @@ async fn a_renewal_whose_answer_was_lost_succeeds_and_leaves_one_session() {
     let service = Service::start().await;
     let old = service.create(json!({})).await;
     service.proxy.meddle(async |get| Meddling::PassOn(get));
-    service.proxy.meddle(async |_| Meddling::LoseAnswer);
+    service.proxy.meddle(async |body| Meddling::Lose(body, Loss::Failure));
     let new = service.renew(&old).await.assert_status(200).session_id();
     service.load(&new).await.assert_status(200);
     assert_eq!(service.records().await, 1);
@@ -160,9 +249,9 @@ async fn a_table_that_is_out_of_reach_is_unavailable_and_not_an_absent_session()
     let id = service.create(json!({})).await;
     // A port that nobody listens on: bound, and given back.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let client = dynamodb::client(&format!("http://127.0.0.1:{port}")).await;
+    let client = dynamodb::client(&format!("http://127.0.0.1:{port}")).await.unwrap();
     let sessions = SessionManager::new(client, Config::default()).unwrap();
-    let error = sessions.load::<serde_json::Value>(&id).await.unwrap_err();
+    let error = sessions.load::<Value>(&id).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
 }
 

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_runtime::client::retries::RetryPartition;
 use dynamodb_web_session::{Clock, Config, ManualClock, SessionId, SessionManager, SystemClock};
 use local::{Gateway, Template, dynamodb};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -18,7 +20,7 @@ pub struct Service {
     pub clock: ManualClock,
     pub proxy: Proxy,
     pub table: String,
-    pub dynamodb: aws_sdk_dynamodb::Client,
+    pub dynamodb: Client,
     /// The same sessions, for those who use the crate.
     pub sessions: SessionManager,
     pub url: String,
@@ -34,7 +36,7 @@ impl Service {
     /// A service with other settings.
     pub async fn with(config: Config) -> Self {
         let endpoint = table_service().await;
-        let dynamodb = dynamodb::client(&endpoint).await;
+        let dynamodb = dynamodb::client(&endpoint).await.unwrap();
         let template = Template::load().unwrap();
         let table = unique_table_name();
         dynamodb::ensure_table(&dynamodb, &table, &template.table).await.unwrap();
@@ -42,9 +44,10 @@ impl Service {
         let proxy = Proxy::before(endpoint).await;
         let clock = ManualClock::starting_at(SystemClock.now());
         let config = Config { table_name: table.clone(), ..config };
-        let sessions = SessionManager::new(dynamodb::client(&proxy.url).await, config)
-            .unwrap()
-            .with_clock(clock.clone());
+        // A process has one budget of retries, and each service here is to be as one with a process of its own.
+        let client = dynamodb::client(&proxy.url).await.unwrap().config().to_builder();
+        let client = Client::from_conf(client.retry_partition(RetryPartition::new(table.clone())).build());
+        let sessions = SessionManager::new(client, config).unwrap().with_clock(clock.clone());
         let gateway = Gateway::new(template, sessions.clone()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/session", listener.local_addr().unwrap());

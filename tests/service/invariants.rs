@@ -287,6 +287,18 @@ async fn each_call_takes_one_request_and_a_load_that_slides_takes_two() {
 }
 
 #[tokio::test]
+async fn at_ten_loads_a_minute_a_load_is_at_most_1_1_requests() {
+    let service = Service::start().await;
+    let id = service.create(json!({})).await;
+    service.proxy.forget();
+    for _ in 0..100 {
+        service.clock.advance(6);
+        service.load(&id).await.assert_status(200);
+    }
+    assert_eq!(service.proxy.operations().len(), 110);
+}
+
+#[tokio::test]
 async fn without_a_touch_interval_a_load_is_one_update() {
     let service = Service::with(Config { touch_interval_seconds: 0, ..Config::default() }).await;
     let id = service.create(json!({ "a": 1 })).await;

@@ -89,5 +89,5 @@ async fn nothing_that_is_printed_shows_an_id() {
     let session = service.sessions.create(json!({})).await.unwrap();
     let shown = format!("{session:?} {:#?} {:?}", session.id(), service.sessions);
     assert!(!shown.contains(session.id().expose()));
-    assert!(shown.contains(session.loggable_id().as_str()));
+    assert!(shown.contains(session.loggable_id().as_str()) && shown.contains(&service.table));
 }

@@ -11,7 +11,7 @@ use tracing::subscriber::DefaultGuard;
 
 use crate::cookies::cookies;
 use crate::fixture::Service;
-use crate::proxy::Meddling;
+use crate::proxy::{Loss, Meddling};
 
 /// The log of what happens on this thread, which is all that a test does.
 struct Log {
@@ -79,6 +79,9 @@ async fn each_call_is_one_line_that_names_event_session_request_and_cost() {
     service.load(&id).await;
     let line = log.one("loaded", "ok");
     assert_eq!((&line["requests"], &line["write_units"]), (&json!(2), &json!(1.0)), "it slid the deadline");
+    let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
+    let metrics: Vec<_> = metrics.iter().map(|metric| metric["Name"].as_str().unwrap()).collect();
+    assert_eq!(metrics, ["loaded", "read_units", "write_units"]);
 
     service.save(&id, json!({ "data": { "a": 2 } })).await;
     assert_eq!(log.one("saved", "ok")["write_units"], 1.0);
@@ -189,9 +192,9 @@ async fn a_lost_answer_costs_a_line_like_any_other() {
     let log = Log::at(LevelFilter::INFO);
     let id = service.create(json!({})).await;
     log.take();
-    service.proxy.meddle(async |_| Meddling::LoseAnswer);
+    service.proxy.meddle(async |body| Meddling::Lose(body, Loss::Failure));
     service.clear(&id).await.assert_status(204);
-    assert_eq!(log.take().len(), 1);
+    log.one("refused", "unknown");
 }
 
 #[tokio::test]

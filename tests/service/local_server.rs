@@ -7,38 +7,48 @@ use dynamodb_web_session::SessionId;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
 /// A program of this workspace, built if it is not.
 pub async fn program(path: &str) -> PathBuf {
+    static BUILT: OnceCell<()> = OnceCell::const_new();
+    BUILT.get_or_init(build).await;
+    let tests = std::env::current_exe().unwrap(); // target/PROFILE/deps/service-HASH
+    tests.ancestors().nth(2).unwrap().join(path)
+}
+
+async fn build() {
     let build = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--offline", "--workspace", "--bins", "--examples"])
         .status()
         .await
         .unwrap();
     assert!(build.success());
-    let tests = std::env::current_exe().unwrap(); // target/PROFILE/deps/service-HASH
-    tests.ancestors().nth(2).unwrap().join(path)
 }
 
-struct LocalServer {
+pub struct LocalServer {
     process: Child,
     stdout: BufReader<ChildStdout>,
     stderr: JoinHandle<String>,
-    url: String,
+    pub url: String,
 }
 
 /// How a server ended, and all that it printed but for its first line.
-struct Ended {
-    status: ExitStatus,
-    printed: String,
-    errors: String,
+pub struct Ended {
+    pub status: ExitStatus,
+    pub printed: String,
+    pub errors: String,
 }
 
 impl LocalServer {
-    async fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub async fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program("local").await);
         command.args(["--port", "0"]).args(arguments).envs(environment.iter().copied());
+        Self::spawn(command).await
+    }
+
+    pub async fn spawn(mut command: Command) -> Self {
         let mut process =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
@@ -56,7 +66,7 @@ impl LocalServer {
         Self { process, stdout, stderr, url }
     }
 
-    async fn stop(mut self, signal: &str) -> Ended {
+    pub async fn stop(mut self, signal: &str) -> Ended {
         let id = self.process.id().unwrap().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
         let mut printed = String::new();
@@ -64,13 +74,17 @@ impl LocalServer {
         Ended { status: self.process.wait().await.unwrap(), printed, errors: self.stderr.await.unwrap() }
     }
 
-    async fn create(&self, data: Value) -> SessionId {
+    pub fn process_id(&self) -> u32 {
+        self.process.id().unwrap()
+    }
+
+    pub async fn create(&self, data: Value) -> SessionId {
         let create = reqwest::Client::new().post(&self.url).json(&json!({ "data": data })).send();
         let document: Value = create.await.unwrap().json().await.unwrap();
         document["session_id"].as_str().unwrap().parse().unwrap()
     }
 
-    async fn load(&self, id: &SessionId) -> reqwest::Response {
+    pub async fn load(&self, id: &SessionId) -> reqwest::Response {
         reqwest::Client::new().get(&self.url).header("x-session-id", id.expose()).send().await.unwrap()
     }
 }
@@ -186,4 +200,18 @@ async fn at_no_log_level_do_session_ids_and_data_get_into_the_output() {
             assert!(!printed.contains(secret) && !errors.contains(secret), "{level} {format}");
         }
     }
+}
+
+/// The README's first command.
+#[tokio::test]
+async fn cargo_run_needs_no_choice_of_a_program() {
+    program("local").await; // built
+    let output = Command::new(env!("CARGO"))
+        .args(["run", "--offline", "--quiet", "--", "--help"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .await
+        .unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.contains("--data"), "{help}{}", String::from_utf8_lossy(&output.stderr));
 }

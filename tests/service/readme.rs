@@ -24,7 +24,7 @@ async fn run(example: &str, endpoint: &str) -> Vec<String> {
 #[tokio::test]
 async fn the_examples_do_what_the_readme_says() {
     let endpoint = table_service().await;
-    let client = dynamodb::client(&endpoint).await;
+    let client = dynamodb::client(&endpoint).await.unwrap();
     let table = Template::load().unwrap().table;
     for name in ["app_session", "my-dynamodb-table"] {
         dynamodb::ensure_table(&client, name, &table).await.unwrap();

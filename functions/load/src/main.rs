@@ -1,10 +1,10 @@
 //! The Lambda function `load`.
 
 use dynamodb_web_session::http;
-use lambda_http::{Error, run, service_fn};
+use lambda_http::{Error, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let sessions = http::start().await?;
-    run(service_fn(|request| load::handle(&sessions, request))).await
+    let sessions = http::start()?;
+    http::run(service_fn(|request| load::handle(&sessions, request))).await
 }
