@@ -1,0 +1,39 @@
+"""The Python library dynamodb-session-web in Lambda functions, as simple as they can be."""
+
+import json
+import os
+
+from dynamodb_session_web import NullSessionInstance, SessionDictInstance, SessionManager
+
+sessions = SessionManager(table_name=os.environ["SESSION_TABLE_NAME"])
+sessions.boto_client()  # made at init, as AWS advises
+
+
+def answer(status, body=None):
+    headers = {"content-type": "application/json", "cache-control": "no-store"}
+    return {"statusCode": status, "headers": headers, "body": json.dumps(body) if body else ""}
+
+
+def create(event, context):
+    session = sessions.create()
+    session.update(json.loads(event["body"])["data"])
+    sessions.save(session)
+    return answer(201, {"session_id": session.session_id, "data": session})
+
+
+def load(event, context):
+    session = sessions.load(event["headers"]["x-session-id"])
+    return answer(404) if isinstance(session, NullSessionInstance) else answer(200, {"data": session})
+
+
+def save(event, context):
+    """One request, where the library's own way is to load first: three."""
+    session = SessionDictInstance(session_id=event["headers"]["x-session-id"])
+    session.update(json.loads(event["body"])["data"])
+    sessions.save(session)
+    return answer(204)
+
+
+def clear(event, context):
+    sessions.clear(event["headers"]["x-session-id"])
+    return answer(204)
