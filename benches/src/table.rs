@@ -11,7 +11,8 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::bootstrap;
-use crate::function::{Function, event};
+use crate::compare::microseconds;
+use crate::function::{Function, cpu, event};
 use crate::report;
 
 const CALLS: usize = 4000;
@@ -103,26 +104,29 @@ pub fn run() {
 
     let mut text = report::circumstances("cargo bench -p benches -- table");
     text.push_str(
-        "\n| sessions in the table | load, median µs | save | create |\n| ---: | --- | --- | --- |\n",
+        "\n| sessions in the table | load: median, µs | CPU, µs | save: median | CPU | create: median | CPU |\n\
+         | ---: | --- | --- | --- | --- | --- | --- |\n",
     );
     let mut first = Vec::new();
     for sessions in [1000, 100_000, 1_000_000] {
         table.fill(&runtime, session["loggable_session_id"].as_str().unwrap(), sessions);
-        let mut medians = Vec::new();
+        let mut costs = Vec::new();
         for (name, event, function) in &mut functions {
+            let before = cpu(function.id());
             let spans = (0..CALLS).map(|_| {
                 let (response, span) = function.call(event);
                 let status = response["statusCode"].as_u64().unwrap();
                 assert!((200..300).contains(&status), "{name}: {response}");
                 span
             });
-            medians.push(median(spans.collect()).as_secs_f64() * 1e6);
+            costs.push(microseconds(median(spans.collect())));
+            costs.push(microseconds(cpu(function.id()) - before) / CALLS as f64);
         }
         if first.is_empty() {
-            first.clone_from(&medians);
+            first.clone_from(&costs);
         }
         let cells =
-            medians.iter().zip(&first).map(|(now, first)| format!("{now:.0} ({:.2} times)", now / first));
+            costs.iter().zip(&first).map(|(now, first)| format!("{now:.0} ({:.2} times)", now / first));
         writeln!(text, "| {sessions} | {} |", cells.collect::<Vec<_>>().join(" | ")).unwrap();
     }
     report::write("reliability.md", "table", &text);
