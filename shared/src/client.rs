@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::{ReconnectMode, RetryConfig};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{Builder, StalledStreamProtectionConfig};
 
 use crate::config::Config;
 use crate::connector::Connections;
@@ -25,6 +25,7 @@ pub fn aws_defaults() -> Result<ConfigLoader, ConfigError> {
     Ok(aws_config::defaults(BehaviorVersion::latest())
         .http_client(Connections::new()?)
         .retry_config(retries())
+        .stalled_stream_protection(stalled_stream_protection())
         .timeout_config(timeouts()))
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn from_environment(config: &Config) -> Result<Client, ConfigError> {
         .http_client(Connections::new()?)
         .region(region.map(Region::new))
         .retry_config(retries())
+        .stalled_stream_protection(stalled_stream_protection())
         .timeout_config(timeouts());
     client.set_endpoint_url(config.endpoint_url.clone().or_else(of_environment));
     client.set_use_dual_stack(Some(is_true("AWS_USE_DUALSTACK_ENDPOINT")));
@@ -74,6 +76,11 @@ fn retries() -> RetryConfig {
         .with_max_attempts(3)
         // Our connections leave out one that failed by themselves.
         .with_reconnect_mode(ReconnectMode::ReuseAllConnections)
+}
+
+/// A stalled attempt ends by its own timeout, which is the shorter; to watch its every byte as well costs each call.
+fn stalled_stream_protection() -> StalledStreamProtectionConfig {
+    StalledStreamProtectionConfig::disabled()
 }
 
 fn timeouts() -> TimeoutConfig {
