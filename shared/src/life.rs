@@ -9,6 +9,12 @@ use aws_sdk_dynamodb::types::ConsumedCapacity;
 use crate::error::{Error, chain};
 use crate::id::LoggableId;
 
+/// The target of the events that tell how a call ended.
+pub(crate) const LIFE: &str = "dynamodb_web_session::life";
+
+/// And of those that tell of a load that succeeded, as most calls do.
+pub(crate) const LOADS: &str = "dynamodb_web_session::life::loads";
+
 /// Why there is no session. For logs alone: whoever asks for a session is not to learn it
 /// (OWASP Session Management Cheat Sheet, "Session ID Guessing and Brute Force Detection").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,18 +146,19 @@ pub(crate) fn report_outcome(
     let (event, reason) = outcome.names();
     let Usage { requests, read_units, write_units } = usage;
     let id = id.map(LoggableId::as_str);
-    // The level of an event is a constant, so that one which nobody wants costs nothing.
+    // The target and the level of an event are constants, so that one which nobody wants costs nothing.
     macro_rules! report {
-        ($level:ident, $($more:tt)*) => {
+        ($target:ident, $level:ident, $($more:tt)*) => {
             tracing::$level!(
+                target: $target,
                 event, outcome = reason, loggable_session_id = id, requests, read_units, write_units, $($more)*
             )
         };
     }
     match outcome {
-        Outcome::Loaded => report!(debug,),
-        Outcome::Renewed { to } => report!(info, new_loggable_session_id = to.as_str()),
-        Outcome::Unavailable | Outcome::Failed => report!(error, error = error.map(chain)),
-        _ => report!(info,),
+        Outcome::Loaded => report!(LOADS, info,),
+        Outcome::Renewed { to } => report!(LIFE, info, new_loggable_session_id = to.as_str()),
+        Outcome::Unavailable | Outcome::Failed => report!(LIFE, error, error = error.map(chain)),
+        _ => report!(LIFE, info,),
     }
 }

@@ -1,5 +1,6 @@
 //! What a function writes to its log: one line of JSON for each event, with CloudWatch metrics embedded in it.
 
+use std::borrow::Cow;
 use std::env;
 use std::fmt::Debug;
 use std::io::Write;
@@ -7,13 +8,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
-use serde_json::{Map, Value, json};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 pub use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::clock::{Clock, SystemClock};
+use crate::life::{LIFE, LOADS};
 
 /// The namespace of the metrics. Their one dimension is the table's name.
 const NAMESPACE: &str = "dynamodb-web-session";
@@ -85,27 +89,31 @@ impl<W: Fn(&str) + Send + Sync + 'static> Subscriber for Lines<W> {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::DEBUG) // of a load, which is counted even when it is not logged
+        Some(LevelFilter::INFO)
     }
 
     fn event(&self, event: &Event<'_>) {
         let metadata = event.metadata();
         let mut line = Line::default();
-        event.record(&mut line);
-        if *metadata.level() <= self.level {
-            line.0.insert("level".into(), metadata.level().as_str().into());
-            line.0.insert("timestamp".into(), SystemClock.now().to_string().into());
+        let level = level(metadata);
+        if level <= self.level {
+            line.add("level", level.as_str());
+            line.add("timestamp", SystemClock.now().to_string());
+            event.record(&mut line);
             // Whoever uses the crate without the HTTP service has no request.
             let _ = REQUEST.try_with(|request| line.name(request));
         } else {
-            line.0.remove("loggable_session_id");
+            event.record(&mut line);
+            line.members.retain(|(name, _)| name != "loggable_session_id");
         }
         if is_life(metadata) {
             line.embed_metrics(&self.table);
         }
-        let mut text = Value::Object(line.0).to_string();
-        text.push('\n');
-        (self.write)(&text);
+        // Texts and numbers can always be written.
+        if let Ok(mut text) = serde_json::to_string(&line) {
+            text.push('\n');
+            (self.write)(&text);
+        }
     }
 
     // There are no spans.
@@ -120,79 +128,137 @@ impl<W: Fn(&str) + Send + Sync + 'static> Subscriber for Lines<W> {
 
 /// Whether it is how a call ended.
 fn is_life(metadata: &Metadata<'_>) -> bool {
-    metadata.target() == "dynamodb_web_session::life"
+    metadata.target().starts_with(LIFE)
 }
 
-/// The members of a line, as they come from the fields of an event.
+/// The level of a line. A load is logged at DEBUG, though it is an INFO event: it is counted even where it is not logged,
+/// and of what is below INFO, a function has nothing (the `http` feature).
+fn level(metadata: &Metadata<'_>) -> Level {
+    if metadata.target() == LOADS { Level::DEBUG } else { *metadata.level() }
+}
+
+/// A line, built up from the fields of an event.
 #[derive(Default)]
-struct Line(Map<String, Value>);
+struct Line {
+    /// In their order. There are few, so that a name is found by looking at each.
+    members: Vec<(Cow<'static, str>, Value)>,
+    metrics: Option<EmbeddedMetrics>,
+}
+
+/// How CloudWatch is told of metrics (CloudWatch User Guide, "Specification: Embedded metric format").
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct EmbeddedMetrics {
+    /// In milliseconds.
+    timestamp: u64,
+    cloud_watch_metrics: [MetricDirective; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct MetricDirective {
+    namespace: &'static str,
+    dimensions: [[&'static str; 1]; 1],
+    metrics: Vec<MetricDefinition>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct MetricDefinition {
+    /// Of the member that holds its value.
+    name: Cow<'static, str>,
+    unit: &'static str,
+}
+
+impl MetricDefinition {
+    fn count(name: impl Into<Cow<'static, str>>) -> Self {
+        Self { name: name.into(), unit: "Count" }
+    }
+}
 
 impl Line {
-    /// Makes CloudWatch count this call by its outcome, and add up what it consumed ("Specification: Embedded metric
-    /// format").
+    /// Adds a member. The first of a name stays: no crate's field can pass for the level of its line.
+    fn add(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        let name = name.into();
+        if self.member(&name).is_none() {
+            self.members.push((name, value.into()));
+        }
+    }
+
+    fn member(&self, name: &str) -> Option<&Value> {
+        self.members.iter().find(|(given, _)| given == name).map(|(_, value)| value)
+    }
+
+    /// Makes CloudWatch count this call by its outcome, and add up what it consumed.
     fn embed_metrics(&mut self, table: &str) {
         let Some(outcome) = self.outcome() else { return };
-        let mut metrics = vec![json!({ "Name": outcome, "Unit": "Count" })];
+        let mut metrics = vec![MetricDefinition::count(outcome.clone())];
         for units in ["read_units", "write_units"] {
-            if self.0.get(units).and_then(Value::as_f64) > Some(0.0) {
-                metrics.push(json!({ "Name": units, "Unit": "Count" }));
+            if self.member(units).and_then(Value::as_f64) > Some(0.0) {
+                metrics.push(MetricDefinition::count(units));
             }
         }
-        self.0.insert(outcome, 1.into());
-        self.0.insert("table".into(), table.into());
+        self.add(outcome, 1);
+        self.add("table", table);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.0.insert(
-            "_aws".into(),
-            json!({
-                "Timestamp": u64::try_from(now.as_millis()).unwrap_or_default(),
-                "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [["table"]], "Metrics": metrics }],
-            }),
-        );
+        self.metrics = Some(EmbeddedMetrics {
+            timestamp: u64::try_from(now.as_millis()).unwrap_or_default(),
+            cloud_watch_metrics: [MetricDirective { namespace: NAMESPACE, dimensions: [["table"]], metrics }],
+        });
     }
 
     fn name(&mut self, request: &Named) {
-        self.0.insert("request_id".into(), request.id.as_deref().into());
-        self.0.insert("api_request_id".into(), request.api_id.as_deref().into());
+        self.add("request_id", request.id.as_deref());
+        self.add("api_request_id", request.api_id.as_deref());
         // Of users who do nothing amiss, nobody needs the address.
-        if self.0.get("event").and_then(Value::as_str) == Some("refused") {
-            self.0.insert("source_ip".into(), request.source_ip.as_deref().into());
+        if self.member("event").and_then(Value::as_str) == Some("refused") {
+            self.add("source_ip", request.source_ip.as_deref());
         }
     }
 
     /// What became of the call: the event, or the reason why it was refused.
     fn outcome(&self) -> Option<String> {
-        let member = |name| self.0.get(name).and_then(Value::as_str);
-        let outcome = member("outcome").filter(|outcome| *outcome != "ok").or(member("event"));
+        let text = |name| self.member(name).and_then(Value::as_str);
+        let outcome = text("outcome").filter(|outcome| *outcome != "ok").or(text("event"));
         outcome.map(str::to_owned)
     }
+}
 
-    fn insert(&mut self, field: &Field, value: impl Into<Value>) {
-        self.0.insert(field.name().to_owned(), value.into());
+impl Serialize for Line {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut line = serializer.serialize_map(None)?;
+        for (name, value) in &self.members {
+            line.serialize_entry(name, value)?;
+        }
+        if let Some(metrics) = &self.metrics {
+            line.serialize_entry("_aws", metrics)?;
+        }
+        line.end()
     }
 }
 
 impl Visit for Line {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.insert(field, value);
+        self.add(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.insert(field, value);
+        self.add(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.insert(field, value);
+        self.add(field.name(), value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.insert(field, value);
+        self.add(field.name(), value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.insert(field, value);
+        self.add(field.name(), value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.insert(field, format!("{value:?}"));
+        self.add(field.name(), format!("{value:?}"));
     }
 }
