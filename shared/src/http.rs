@@ -216,7 +216,7 @@ pub fn if_match(request: &Request) -> Result<IfMatch, MalformedIfMatch> {
 struct SessionDocument<'a, T> {
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<&'a str>,
-    loggable_session_id: LoggableId,
+    loggable_session_id: &'a LoggableId,
     data: &'a T,
     created: String,
     expires: String,

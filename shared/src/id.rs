@@ -21,7 +21,11 @@ pub const ID_BYTES: RangeInclusive<usize> = 16..=128;
 /// Its text is base64url without padding; 32 random bytes make 43 characters. It cannot be printed: `Debug`
 /// shows the [`LoggableId`], there is no `Display`, and [`expose`](Self::expose) is the one way to the text.
 #[derive(Clone)]
-pub struct SessionId(String);
+pub struct SessionId {
+    text: String,
+    /// Kept, for each call needs it two or three times, and a SHA-512 costs more than the memory.
+    loggable: LoggableId,
+}
 
 /// The text is not a session ID: it is not canonical base64url without padding, or not 16 to 128 bytes long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,22 +40,23 @@ impl SessionId {
     pub(crate) fn generate(bytes: usize) -> Result<Self, SysError> {
         let mut random = vec![0; bytes];
         SysRng.try_fill_bytes(&mut random)?;
-        Ok(Self(BASE64_URL_SAFE_NO_PAD.encode(random)))
+        Ok(Self::new(BASE64_URL_SAFE_NO_PAD.encode(random)))
+    }
+
+    fn new(text: String) -> Self {
+        Self { loggable: LoggableId::of(&text), text }
     }
 
     /// The secret itself, for the one who is to keep it. It belongs in no log and no URL.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// What may be logged instead of the ID, and is stored as the table's key.
     #[must_use]
-    pub fn loggable(&self) -> LoggableId {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        // By hand: with format! it would be a tenth of all that a load does.
-        let digits = |byte: u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-        LoggableId(Sha512::digest(&self.0).into_iter().flat_map(digits).map(char::from).collect())
+    pub fn loggable(&self) -> &LoggableId {
+        &self.loggable
     }
 }
 
@@ -64,7 +69,7 @@ impl FromStr for SessionId {
         if !ID_BYTES.contains(&bytes.len()) {
             return Err(MalformedSessionId);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self::new(text.to_owned()))
     }
 }
 
@@ -83,6 +88,13 @@ impl fmt::Debug for SessionId {
 pub struct LoggableId(String);
 
 impl LoggableId {
+    fn of(id: &str) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        // By hand: with format! it would be a tenth of all that a load does.
+        let digits = |byte: u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        Self(Sha512::digest(id).into_iter().flat_map(digits).map(char::from).collect())
+    }
+
     /// The hexadecimal text.
     #[must_use]
     pub fn as_str(&self) -> &str {

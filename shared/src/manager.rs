@@ -108,7 +108,7 @@ impl SessionManager {
         let mut usage = Usage::default();
         let created = self.try_create(data, timeouts, &mut usage).await;
         let id = created.as_ref().ok().map(Session::loggable_id);
-        life::report(id.as_ref(), &created, |_| Outcome::Created, usage);
+        life::report(id, &created, |_| Outcome::Created, usage);
         created
     }
 
@@ -130,7 +130,7 @@ impl SessionManager {
         };
         for _ in 0..ID_ATTEMPTS {
             let id = self.new_id()?;
-            if self.table.insert(&id.loggable(), &record, usage).await? {
+            if self.table.insert(id.loggable(), &record, usage).await? {
                 return Ok(record.into_session(id, data));
             }
         }
@@ -146,7 +146,7 @@ impl SessionManager {
     pub async fn load<T: DeserializeOwned>(&self, id: &SessionId) -> Result<Option<Session<T>>, Error> {
         let mut usage = Usage::default();
         let loaded = self.try_load(id, &mut usage).await;
-        life::report(Some(&id.loggable()), &loaded, |_| Outcome::Loaded, usage);
+        life::report(Some(id.loggable()), &loaded, |_| Outcome::Loaded, usage);
         found(loaded)
     }
 
@@ -157,8 +157,8 @@ impl SessionManager {
     ) -> Result<Session<T>, Error> {
         let now = self.clock.now();
         let record = match self.config.touch_interval_seconds {
-            0 => self.table.touch_and_get(&id.loggable(), now, usage).await?,
-            interval => self.get_and_touch(&id.loggable(), interval, now, usage).await?,
+            0 => self.table.touch_and_get(id.loggable(), now, usage).await?,
+            interval => self.get_and_touch(id.loggable(), interval, now, usage).await?,
         };
         let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
         Ok(record.into_session(id.clone(), data))
@@ -255,10 +255,10 @@ impl SessionManager {
         let mut usage = Usage::default();
         let id = id.loggable();
         let saved = match self.change(&update) {
-            Ok(change) => self.table.save(&id, change, now, &mut usage).await,
+            Ok(change) => self.table.save(id, change, now, &mut usage).await,
             Err(error) => Err(error),
         };
-        life::report(Some(&id), &saved, |_| Outcome::Saved, usage);
+        life::report(Some(id), &saved, |_| Outcome::Saved, usage);
         saved
     }
 
@@ -273,9 +273,9 @@ impl SessionManager {
     pub async fn renew<T: DeserializeOwned>(&self, id: &SessionId) -> Result<Option<Session<T>>, Error> {
         let mut usage = Usage::default();
         let old = id.loggable();
-        let renewed = self.try_renew(&old, &mut usage).await;
-        let outcome = |session: &Session<T>| Outcome::Renewed { to: session.loggable_id() };
-        life::report(Some(&old), &renewed, outcome, usage);
+        let renewed = self.try_renew(old, &mut usage).await;
+        let outcome = |session: &Session<T>| Outcome::Renewed { to: session.loggable_id().clone() };
+        life::report(Some(old), &renewed, outcome, usage);
         found(renewed)
     }
 
@@ -290,7 +290,7 @@ impl SessionManager {
             let record = self.table.get(old, now, usage).await?;
             let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
             let new = self.new_id()?;
-            if let Some(moved) = self.table.rename(old, &new.loggable(), &record, now, usage).await? {
+            if let Some(moved) = self.table.rename(old, new.loggable(), &record, now, usage).await? {
                 return Ok(moved.into_session(new, data));
             }
         }
@@ -304,8 +304,8 @@ impl SessionManager {
     pub async fn clear(&self, id: &SessionId) -> Result<(), Error> {
         let mut usage = Usage::default();
         let id = id.loggable();
-        let cleared = self.table.delete(&id, self.clock.now(), &mut usage).await;
-        life::report(Some(&id), &cleared, |()| Outcome::Cleared, usage);
+        let cleared = self.table.delete(id, self.clock.now(), &mut usage).await;
+        life::report(Some(id), &cleared, |()| Outcome::Cleared, usage);
         found(cleared)?;
         Ok(())
     }

@@ -28,7 +28,7 @@ impl<T> Session<T> {
     }
 
     /// What names the session in logs.
-    pub fn loggable_id(&self) -> LoggableId {
+    pub fn loggable_id(&self) -> &LoggableId {
         self.id.loggable()
     }
 

@@ -513,7 +513,7 @@ mod tests {
     }
 
     fn item() -> Item {
-        record().to_item(&SessionId::generate(32).unwrap().loggable())
+        record().to_item(SessionId::generate(32).unwrap().loggable())
     }
 
     #[test]
