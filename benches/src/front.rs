@@ -1,5 +1,6 @@
 //! TLS before the embedded DynamoDB, by a certificate authority of its own; and a count of what passes.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -30,7 +31,16 @@ pub struct Front {
     pub url: String,
     /// The PEM file with the certificate to trust.
     pub ca_bundle: PathBuf,
-    usage: Arc<Mutex<Usage>>,
+    passed: Arc<Mutex<Passed>>,
+}
+
+#[derive(Default)]
+struct Passed {
+    usage: Usage,
+    /// The last answer to each operation.
+    answers: HashMap<String, Response<Bytes>>,
+    /// Whether these are given again, at once, rather than DynamoDB asked.
+    replays: bool,
 }
 
 impl Front {
@@ -54,16 +64,21 @@ impl Front {
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-        let usage = Arc::default();
+        let passed = Arc::default();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let http = reqwest::Client::builder().tcp_nodelay(true).build().unwrap();
-        tokio::spawn(serve(listener, acceptor, http, upstream.to_owned(), Arc::clone(&usage)));
-        Self { url, ca_bundle, usage }
+        tokio::spawn(serve(listener, acceptor, http, upstream.to_owned(), Arc::clone(&passed)));
+        Self { url, ca_bundle, passed }
     }
 
     /// What has passed since the last time.
     pub fn take_usage(&self) -> Usage {
-        std::mem::take(&mut self.usage.lock().unwrap())
+        std::mem::take(&mut self.passed.lock().unwrap().usage)
+    }
+
+    /// Whether to answer each operation, from now on, as it was answered last.
+    pub fn replay(&self, replays: bool) {
+        self.passed.lock().unwrap().replays = replays;
     }
 }
 
@@ -72,17 +87,17 @@ async fn serve(
     acceptor: TlsAcceptor,
     http: reqwest::Client,
     upstream: String,
-    usage: Arc<Mutex<Usage>>,
+    passed: Arc<Mutex<Passed>>,
 ) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (acceptor, http) = (acceptor.clone(), http.clone());
-        let (upstream, usage) = (upstream.clone(), Arc::clone(&usage));
+        let (upstream, passed) = (upstream.clone(), Arc::clone(&passed));
         tokio::spawn(async move {
             // A function that is ended in the middle of it is no fault.
             let Ok(stream) = acceptor.accept(stream).await else { return };
-            let service = service_fn(|request| forward(&http, &upstream, &usage, request));
+            let service = service_fn(|request| forward(&http, &upstream, &passed, request));
             http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
         });
     }
@@ -91,29 +106,36 @@ async fn serve(
 async fn forward(
     http: &reqwest::Client,
     upstream: &str,
-    usage: &Mutex<Usage>,
+    passed: &Mutex<Passed>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let (mut head, body) = request.into_parts();
-    let mut body: Value = serde_json::from_slice(&body.collect().await?.to_bytes()).unwrap();
+    let body = body.collect().await?.to_bytes();
+    let target = head.headers["x-amz-target"].to_str().unwrap().to_owned();
+    {
+        let passed = passed.lock().unwrap();
+        if let Some(answer) = passed.answers.get(&target).filter(|_| passed.replays) {
+            return Ok(answer.clone().map(Full::from));
+        }
+    }
+    let mut body: Value = serde_json::from_slice(&body).unwrap();
     body["ReturnConsumedCapacity"] = json!("TOTAL");
     head.headers.remove(HOST);
     head.headers.remove(CONTENT_LENGTH);
-    let target = head.headers["x-amz-target"].to_str().unwrap().to_owned();
     let answer = http.post(upstream).headers(head.headers).body(body.to_string()).send().await.unwrap();
     let (status, headers) = (answer.status(), answer.headers().clone());
     let answer = answer.bytes().await.unwrap();
     let consumed: Value = serde_json::from_slice(&answer).unwrap();
     let consumed = &consumed["ConsumedCapacity"];
     let units = consumed["CapacityUnits"].as_f64().or_else(|| consumed[0]["CapacityUnits"].as_f64());
-    {
-        let mut usage = usage.lock().unwrap();
-        usage.requests += 1.0;
-        let is_read = target.ends_with("GetItem") || target.ends_with("Query");
-        let sum = if is_read { &mut usage.read_units } else { &mut usage.write_units };
-        *sum += units.unwrap_or_default();
-    }
-    let mut response = Response::new(Full::from(answer));
+    let mut response = Response::new(answer);
     (*response.status_mut(), *response.headers_mut()) = (status, headers);
-    Ok(response)
+
+    let mut passed = passed.lock().unwrap();
+    passed.usage.requests += 1.0;
+    let is_read = target.ends_with("GetItem") || target.ends_with("Query");
+    let sum = if is_read { &mut passed.usage.read_units } else { &mut passed.usage.write_units };
+    *sum += units.unwrap_or_default();
+    passed.answers.insert(target, response.clone());
+    Ok(response.map(Full::from))
 }
