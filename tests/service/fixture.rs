@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -52,7 +53,9 @@ impl Service {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/session", listener.local_addr().unwrap());
         tokio::spawn(gateway.serve(listener, std::future::pending()));
-        Self { clock, proxy, table, dynamodb, sessions, url, http: reqwest::Client::new() }
+        // The server ends a connection that says nothing for 30 seconds, perhaps just as a call goes out on it.
+        let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(10)).build().unwrap();
+        Self { clock, proxy, table, dynamodb, sessions, url, http }
     }
 
     pub fn request(&self, method: Method) -> Call {

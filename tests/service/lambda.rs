@@ -89,6 +89,12 @@ impl Function {
         Self { process, events }
     }
 
+    /// Ends it, and returns what it has logged.
+    async fn log(mut self) -> String {
+        self.process.start_kill().unwrap();
+        String::from_utf8(self.process.wait_with_output().await.unwrap().stderr).unwrap()
+    }
+
     /// Invokes the function with `payload`, whatever that is.
     async fn invoke(&self, payload: impl Into<String>) -> Outcome {
         let (outcome, posted) = oneshot::channel();
@@ -402,10 +408,7 @@ async fn a_failure_is_logged_once_as_json_without_an_id() {
     let id = service.create(json!({})).await;
     service.proxy.answer(1, 400, "AccessDeniedException");
     assert_eq!(load.call(&event("GET", with_id(&id), None)).await["statusCode"], 500);
-    let Function { mut process, events } = load;
-    process.start_kill().unwrap();
-    drop(events);
-    let log = String::from_utf8(process.wait_with_output().await.unwrap().stderr).unwrap();
+    let log = load.log().await;
     assert!(!log.contains(id.expose()));
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 1, "{log}");
@@ -413,4 +416,17 @@ async fn a_failure_is_logged_once_as_json_without_an_id() {
     assert!(lines[0]["error"].as_str().unwrap().contains("AccessDeniedException"), "{log}");
     assert_eq!(lines[0]["loggable_session_id"], id.loggable().as_str());
     assert_eq!(lines[0]["request_id"], "8476a536-e9f4-11e8-9739-000000000000");
+}
+
+/// A release build leaves out what is logged below INFO, but for this.
+#[tokio::test]
+async fn a_load_is_logged_at_debug() {
+    let service = Service::start().await;
+    let load = Function::start_with("load", &service, &[("AWS_LAMBDA_LOG_LEVEL", "DEBUG")]).await;
+    let id = service.create(json!({})).await;
+    assert_eq!(load.call(&event("GET", with_id(&id), None)).await["statusCode"], 200);
+    let log = load.log().await;
+    let line: Value = serde_json::from_str(&log).unwrap();
+    assert_eq!((&line["level"], &line["event"]), (&json!("DEBUG"), &json!("loaded")));
+    assert_eq!(line["loggable_session_id"], id.loggable().as_str());
 }

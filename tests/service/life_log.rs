@@ -225,10 +225,10 @@ async fn nothing_that_a_caller_wrote_gets_into_the_log() {
 async fn of_other_crates_only_errors_are_logged() {
     let log = Log::at(LevelFilter::TRACE);
     tracing::warn!(target: "hyper", "a warning");
-    tracing::error!(target: "hyper", odd = "\"\n\u{1b}", number = -1, flag = true, "an error");
+    tracing::error!(target: "hyper", odd = "\"\n\u{1b}", number = -1, flag = true, level = "INFO", "an error");
     let lines = log.take();
     assert_eq!(lines.len(), 1);
-    assert_eq!(lines[0]["message"], "an error");
+    assert_eq!((&lines[0]["level"], &lines[0]["message"]), (&json!("ERROR"), &json!("an error")));
     assert_eq!(lines[0]["odd"], "\"\n\u{1b}");
     assert_eq!((&lines[0]["number"], &lines[0]["flag"]), (&json!(-1), &json!(true)));
     assert_eq!(lines[0]["_aws"], Value::Null);
