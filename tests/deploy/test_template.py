@@ -212,7 +212,7 @@ def test_the_alarms_watch_what_is_counted_and_tell_the_topic(expanded):
     code = (ROOT / "shared/src/logging.rs").read_text()
     assert f'NAMESPACE: &str = "{unknown["Namespace"]}"' in code and unknown["MetricName"] in outcomes()
     assert unknown["Dimensions"] == [{"Name": "table", "Value": {"Ref": "TableName"}}]
-    assert '"Dimensions": [["table"]]' in code
+    assert 'dimensions: [["table"]]' in code
     assert alarms["ErrorsAlarm"]["Dimensions"] == [{"Name": "ApiId", "Value": {"Ref": "SessionApi"}}]
     watched = [m["MetricStat"]["Metric"] for m in alarms["ThrottlesAlarm"]["Metrics"] if "MetricStat" in m]
     functions = {m["Dimensions"][0]["Value"]["Ref"] for m in watched if m["Namespace"] == "AWS/Lambda"}
