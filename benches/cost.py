@@ -1,7 +1,7 @@
-"""What a million sessions cost: cost.py
+"""The cost of a million sessions: cost.py
 
-Prints the table of docs/performance.md. A session's life is a create, 20 loads within two minutes, 3 saves and a clear, each
-an HTTP request. Left out: data transfer, logs, storage, and the free tiers; they are the same for all.
+Prints the table of docs/performance.md. A session has a create, 20 loads within two minutes, 3 saves and a clear, each an
+HTTP request. Data transfer, logs, storage and the free tiers are left out; they are the same for all.
 """
 
 import json
@@ -18,20 +18,20 @@ READ_UNIT = 0.125 / 1e6  # 4 KB, consistent; aws.amazon.com/dynamodb/pricing/on-
 WRITE_UNIT = 0.625 / 1e6  # 1 KB
 
 CREATES, LOADS, SAVES, CLEARS = 1, 20, 3, 1
-SLIDES = 2  # ours, one a minute at most
-WAIT = 3.0  # ms for each DynamoDB request: "single-digit milliseconds", aws.amazon.com/dynamodb
+SLIDES = 2  # this service only, at most one a minute
+WAIT = 3.0  # ms per DynamoDB request: "single-digit milliseconds", aws.amazon.com/dynamodb
 
-# What a call takes, measured by `cargo bench -p benches -- compare`: CPU in ms, and DynamoDB requests.
+# Usage of each call, measured by `cargo bench -p benches -- compare`: CPU in ms, DynamoDB requests.
 OURS = {"create": (0.64, 1), "load": (0.60, 1.1), "save": (0.65, 1), "clear": (0.54, 1)}
 PYTHON = {"create": (3.3, 1), "load": (5.7, 2), "save": (3.5, 1), "clear": (3.3, 1)}
 OUR_MEMORY, PYTHON_MEMORY = 256, 256  # MB
 
-OUR_OVERHEAD = 225  # bytes of an item beside its data: shared/src/compression.rs
-PYTHON_OVERHEAD = 2 + 43 + 4 + 8 + 32 + 7 + 6 + 7 + 32 + 12 + 3 + 16 + 4  # its names and values
+OUR_OVERHEAD = 225  # bytes of an item without its data: shared/src/dynamodb/compression.rs
+PYTHON_OVERHEAD = 2 + 43 + 4 + 8 + 32 + 7 + 6 + 7 + 32 + 12 + 3 + 16 + 4  # its attribute names and values
 
 
 def basket(size):
-    """A session's data of some `size` bytes, as a shop may have it; and, beside it, what no compression makes smaller."""
+    """About `size` bytes of session data, as in a shop, including values that do not compress."""
     dice = random.Random(1)
     words = "small large red green blue wool cotton steel glass table chair lamp shirt shoe garden kitchen set of two with and for".split()
     data = {"user": str(uuid.UUID(int=dice.getrandbits(128))), "csrf": "%032x" % dice.getrandbits(128), "basket": []}
@@ -64,7 +64,7 @@ def ours(item):
 
 
 def python(item):
-    # A save of the library's needs a session that was loaded: this leaves that load out.
+    # A save with the library needs a loaded session; the cost of that load is left out.
     return dollars(LOADS * reads(item), (LOADS + CREATES + SAVES + CLEARS) * writes(item))
 
 
@@ -80,26 +80,26 @@ def functions(calls, memory):
 def main():
     requests = CREATES + LOADS + SAVES + CLEARS
     gateway, invocations = requests * API_GATEWAY_REQUEST, requests * LAMBDA_REQUEST
-    print("| data | whose | API Gateway | Lambda: requests | time | DynamoDB | all |")
+    print("| data | implementation | API Gateway | Lambda: requests | Lambda: time | DynamoDB | total |")
     print("| ---: | --- | ---: | ---: | ---: | ---: | ---: |")
     for size in (1, 8, 64):
         data = basket(size * 1000)
         small, plain, theirs = our_item(data), len(data) + OUR_OVERHEAD, len(data) + PYTHON_OVERHEAD
         rows = {
-            "ours": (functions(OURS, OUR_MEMORY), ours(small)),
-            "ours, if nothing could be deflated": (functions(OURS, OUR_MEMORY), ours(plain)),
+            "this service": (functions(OURS, OUR_MEMORY), ours(small)),
+            "this service, without deflation": (functions(OURS, OUR_MEMORY), ours(plain)),
             "the Python library": (functions(PYTHON, PYTHON_MEMORY), python(theirs)),
         }
-        for whose, (time, table) in rows.items():
+        for implementation, (time, table) in rows.items():
             costs = [gateway, invocations, time, table, gateway + invocations + time + table]
-            print(f"| {len(data) / 1000:.1f} KB | {whose} | " + " | ".join(f"${cost * 1e6:,.2f}" for cost in costs) + " |")
+            print(f"| {len(data) / 1000:.1f} KB | {implementation} | " + " | ".join(f"${cost * 1e6:,.2f}" for cost in costs) + " |")
 
-    print("\nDynamoDB for a load, at ten loads a minute: the Python library against ours")
+    print("\nDynamoDB cost of a load at ten loads a minute: the Python library as a multiple of this service")
     for size in (1, 8, 64):
         data = basket(size * 1000)
         theirs = len(data) + PYTHON_OVERHEAD
         python_load = dollars(reads(theirs), writes(theirs))
-        for name, item in (("deflated", our_item(data)), ("not", len(data) + OUR_OVERHEAD)):
+        for name, item in (("deflated", our_item(data)), ("not deflated", len(data) + OUR_OVERHEAD)):
             print(f"{size} KB, {name}: {python_load / dollars(reads(item), writes(item) / 10):.1f} times")
 
 

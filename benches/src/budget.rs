@@ -1,5 +1,5 @@
-//! Nothing gets slower or larger by accident: the instructions of a warm call, counted by valgrind's callgrind, and the size of
-//! each function, against `budget.json`.
+//! The instructions of a warm call, counted by valgrind's callgrind, and the size of each function, against
+//! `budget.json`: nothing gets slower or larger by accident.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -7,33 +7,22 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::compare::{create_session, data, issued};
-use crate::function::{Function, event};
-use crate::table::Table;
+use crate::harness::{Function, Table, create_session, data, event, issued};
 use crate::{FUNCTIONS, bootstrap};
 
 const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/budget.json");
 
-/// Of the committed figure. Hash seeds and timers move the instructions by less than one in a hundred; another linker moves the bytes.
+/// Relative to the committed figure. Hash seeds and timers change the instructions by less than 1 %; another linker
+/// changes the bytes.
 const TOLERANCE: f64 = 0.05;
 
 const WARM_UP: usize = 20;
 const CALLS: usize = 100;
 
-/// Compares, or takes what is measured for the budget from now on.
+/// Compares with the budget, or writes a new one.
 pub fn run(is_to_be_written: bool) {
     crate::build(&FUNCTIONS);
-    let runtime = Runtime::new().unwrap();
-    let table = Table::new(&runtime);
-    let measured: BTreeMap<_, _> = FUNCTIONS
-        .iter()
-        .map(|name| {
-            let bytes = std::fs::metadata(bootstrap(name)).unwrap().len();
-            let instructions =
-                (count(&table, name, WARM_UP + CALLS) - count(&table, name, WARM_UP)) / CALLS as u64;
-            (*name, json!({ "bytes": bytes, "instructions": instructions }))
-        })
-        .collect();
+    let measured = measure();
     if is_to_be_written {
         std::fs::write(BUDGET, format!("{:#}\n", json!(measured))).unwrap();
         return;
@@ -45,18 +34,33 @@ pub fn run(is_to_be_written: bool) {
             let (measured, budget) = (measured.as_f64().unwrap(), budget[name][what].as_f64().unwrap());
             let change = measured / budget - 1.0;
             has_grown |= change > TOLERANCE;
-            let verdict = match change {
-                change if change > TOLERANCE => "MORE than the budget allows",
-                change if change < -TOLERANCE => "less: lower the budget",
-                _ => "as it was",
-            };
-            println!("{name:>6} {what:>12} {measured:>9} {:>+6.1} %  {verdict}", change * 100.0);
+            println!("{name:>6} {what:>12} {measured:>9} {:>+6.1} %  {}", change * 100.0, verdict(change));
         }
     }
     assert!(!has_grown, "if it is worth it: cargo bench -p benches -- budget write");
 }
 
-/// The instructions of the function from its start to its end, after so many calls.
+fn measure() -> BTreeMap<&'static str, Value> {
+    let runtime = Runtime::new().unwrap();
+    let table = Table::new(&runtime);
+    let measure = |name| {
+        let bytes = std::fs::metadata(bootstrap(name)).unwrap().len();
+        let instructions =
+            (count(&table, name, WARM_UP + CALLS) - count(&table, name, WARM_UP)) / CALLS as u64;
+        (name, json!({ "bytes": bytes, "instructions": instructions }))
+    };
+    FUNCTIONS.map(measure).into()
+}
+
+fn verdict(change: f64) -> &'static str {
+    match change {
+        change if change > TOLERANCE => "MORE than the budget allows",
+        change if change < -TOLERANCE => "less: lower the budget",
+        _ => "within the budget",
+    }
+}
+
+/// The instructions of the function from its start to its end, with this many calls.
 fn count(table: &Table, name: &str, calls: usize) -> u64 {
     let out = crate::target().join(format!("callgrind-{name}"));
     let mut program = Command::new("valgrind");
@@ -77,7 +81,7 @@ fn count(table: &Table, name: &str, calls: usize) -> u64 {
             _ => event("DELETE", "/session", Some(&id), None),
         };
         let (response, _) = function.call(&event);
-        // A clear finds its session the first time only: the request is the same.
+        // Only the first clear finds its session. The request is the same.
         assert!(response["statusCode"].as_u64().is_some_and(|status| status < 300), "{name}: {response}");
         if name == "renew" {
             id = issued(&response);

@@ -1,5 +1,5 @@
 //! `cargo bench -p benches -- budget [write]`: instructions of a warm call, and sizes, against `budget.json`.
-//! `cargo bench -p benches -- compare`: our functions beside a hello world, one without an SDK, and the Python library.
+//! `cargo bench -p benches -- compare`: our functions compared with a hello world, one without an SDK, and Python.
 //! `cargo bench -p benches -- growth`: how a call's cost grows with the session's size and the number of callers.
 //! `cargo bench -p benches -- memory`: a function at each memory size of Lambda's.
 //! `cargo bench -p benches -- soak [MINUTES]`: the functions at full speed, mixed calls over 100,000 sessions.
@@ -7,19 +7,16 @@
 //!
 //! The release build of the functions is made first, unless `SESSION_BOOTSTRAPS` names a folder that holds it.
 
-// Whatever goes wrong here is to end the run.
+// A benchmark ends at the first error.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod budget;
 mod compare;
-mod front;
-mod function;
 mod growth;
-mod http;
+mod harness;
 mod memory;
-mod report;
 mod soak;
-mod table;
+mod table_size;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,12 +29,12 @@ fn main() {
     match arguments[..] {
         ["budget"] => budget::run(false),
         ["budget", "write"] => budget::run(true),
-        ["compare"] => compare::run_all(),
+        ["compare"] => compare::run(),
         ["growth"] => growth::run(),
         ["memory"] => memory::run(),
         ["soak"] => soak::run(10),
         ["soak", minutes] => soak::run(minutes.parse().expect("MINUTES is a whole number")),
-        ["table"] => table::run(),
+        ["table"] => table_size::run(),
         _ => panic!("one of: budget [write], compare, growth, memory, soak [MINUTES], table"),
     }
 }
@@ -45,7 +42,7 @@ fn main() {
 /// The built function `name`.
 fn bootstrap(name: &str) -> PathBuf {
     match std::env::var_os("SESSION_BOOTSTRAPS") {
-        // Cargo starts a benchmark in its package's folder; what the user wrote is meant from the workspace's.
+        // Cargo starts a benchmark in its package's folder; the user's path is relative to the workspace's.
         Some(folder) => {
             Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join(name).join("bootstrap")
         }
@@ -63,7 +60,7 @@ fn target() -> PathBuf {
     std::env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned()
 }
 
-/// Makes the release build of these programs; of the functions only where no other build is named.
+/// Makes the release build of these programs, without the functions when another build of them is named.
 fn build(programs: &[&str]) {
     let has_functions = std::env::var_os("SESSION_BOOTSTRAPS").is_some();
     let programs = programs.iter().filter(|program| !(has_functions && FUNCTIONS.contains(program)));

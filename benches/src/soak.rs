@@ -1,4 +1,4 @@
-//! The functions at full speed for minutes: no error, no memory that grows, no call that gets slower.
+//! The functions at full speed for minutes: no error, no growing memory, no slower calls.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,16 +8,13 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::FUNCTIONS;
-use crate::compare::issued;
-use crate::function::{Function, event};
-use crate::report;
-use crate::table::Table;
+use crate::harness::{Function, Table, document, event, issued, percentiles};
 
 const SESSIONS: usize = 100_000;
-/// Each calls one function after the other, as one user does. Two cores are busy with two of them.
+/// Each calls one function after the other, as one user does. Two users keep two cores busy.
 const USERS: usize = 2;
 
-/// What was measured of one function of one user.
+/// The measurements of one function of one user.
 #[derive(Default)]
 struct Measured {
     spans: Vec<(Duration, Duration)>,
@@ -26,7 +23,7 @@ struct Measured {
 
 struct User {
     functions: BTreeMap<&'static str, Function>,
-    measured: BTreeMap<&'static str, Measured>,
+    measured: ByFunction,
     started: Instant,
     ids: Vec<String>,
 }
@@ -78,12 +75,31 @@ impl User {
         self.create();
     }
 
+    /// Fills the table, and then makes calls for so many minutes.
+    fn measure(&mut self, minutes: u64) {
+        while self.ids.len() < SESSIONS / USERS {
+            self.create();
+        }
+        self.measured.clear();
+        self.started = Instant::now();
+        let mut n = 0;
+        for minute in 1..=minutes {
+            while self.started.elapsed() < Duration::from_secs(60 * minute) {
+                self.round(n);
+                n += 1;
+            }
+            self.note_memory();
+        }
+    }
+
     fn note_memory(&mut self) {
         for (name, function) in &self.functions {
             self.measured.entry(name).or_default().resident_kib.push(function.resident_kib());
         }
     }
 }
+
+type ByFunction = BTreeMap<&'static str, Measured>;
 
 pub fn run(minutes: u64) {
     crate::build(&FUNCTIONS);
@@ -99,26 +115,17 @@ pub fn run(minutes: u64) {
                 ids: Vec::new(),
             };
             std::thread::spawn(move || {
-                while user.ids.len() < SESSIONS / USERS {
-                    user.create();
-                }
-                user.measured.clear();
-                user.started = Instant::now();
-                let mut n = 0;
-                for minute in 1..=minutes {
-                    while user.started.elapsed() < Duration::from_secs(60 * minute) {
-                        user.round(n);
-                        n += 1;
-                    }
-                    user.note_memory();
-                }
+                user.measure(minutes);
                 user.measured
             })
         })
         .collect();
     let measured: Vec<_> = users.into_iter().map(|user| user.join().unwrap()).collect();
+    print(minutes, &measured);
+}
 
-    let mut text = report::circumstances(&format!("cargo bench -p benches -- soak {minutes}"));
+fn print(minutes: u64, measured: &[ByFunction]) {
+    let mut text = document::circumstances(&format!("cargo bench -p benches -- soak {minutes}"));
     text.push_str(
         "\n| function | calls | p50, µs: first minute | last | p99: first | last | resident KiB after the first minute | last |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
@@ -127,24 +134,23 @@ pub fn run(minutes: u64) {
     for name in FUNCTIONS {
         let of_users = measured.iter().map(|functions| &functions[name]);
         let spans: Vec<_> = of_users.clone().flat_map(|measured| &measured.spans).collect();
-        let percentiles = |of: &dyn Fn(Duration) -> bool| {
-            let mut spans: Vec<_> = spans.iter().filter(|(at, _)| of(*at)).map(|(_, span)| *span).collect();
-            spans.sort_unstable();
-            [spans[spans.len() / 2].as_micros(), spans[spans.len() * 99 / 100].as_micros()]
+        let within = |of: &dyn Fn(Duration) -> bool| {
+            let (p50, p99) =
+                percentiles(spans.iter().filter(|(at, _)| of(*at)).map(|(_, span)| *span).collect());
+            (p50.as_micros(), p99.as_micros())
         };
-        let ([p50, p99], [p50_last, p99_last]) =
-            (percentiles(&|at| at < Duration::from_secs(60)), percentiles(&|at| at >= last));
+        let (p50, p99) = within(&|at| at < Duration::from_secs(60));
+        let (p50_last, p99_last) = within(&|at| at >= last);
         let resident = |of: fn(&[u64]) -> Option<&u64>| {
             of_users.clone().filter_map(|measured| of(&measured.resident_kib)).max().unwrap()
         };
+        let (first_kib, last_kib) = (resident(<[u64]>::first), resident(<[u64]>::last));
+        let calls = spans.len();
         writeln!(
             text,
-            "| {name} | {} | {p50} | {p50_last} | {p99} | {p99_last} | {} | {} |",
-            spans.len(),
-            resident(<[u64]>::first),
-            resident(<[u64]>::last)
+            "| {name} | {calls} | {p50} | {p50_last} | {p99} | {p99_last} | {first_kib} | {last_kib} |"
         )
         .unwrap();
     }
-    report::write("reliability.md", "soak", &text);
+    document::write("reliability.md", "soak", &text);
 }

@@ -1,7 +1,6 @@
-//! What API Gateway does for pages of other origins ("Configure CORS for HTTP APIs"): it answers the browsers' preflight
-//! requests, and adds headers to the functions' answers.
+//! CORS as API Gateway does it ("Configure CORS for HTTP APIs"): responses to preflight requests, and headers on the
+//! functions' responses.
 
-use dynamodb_web_session::Origin;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
@@ -11,20 +10,21 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
+use service::Settings;
 
 use crate::template::Cors;
 
 impl Cors {
-    /// The answer to a preflight request, where this is one and pages of any other origins may call.
-    pub(crate) fn preflight(&self, head: &Parts, allowed: &[Origin]) -> Option<Response<Full<Bytes>>> {
+    /// The response to a preflight request. `None`: the request is not one, or no origin is allowed.
+    pub(crate) fn preflight(&self, head: &Parts, settings: &Settings) -> Option<Response<Full<Bytes>>> {
         let is_preflight =
             head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        if !is_preflight || allowed.is_empty() {
+        if !is_preflight || settings.allowed_origins.is_empty() {
             return None;
         }
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::NO_CONTENT;
-        if self.add(&head.headers, allowed, response.headers_mut()) {
+        if self.add(&head.headers, settings, response.headers_mut()) {
             let headers = response.headers_mut();
             set(headers, ACCESS_CONTROL_ALLOW_METHODS, &self.allow_methods.join(","));
             set(headers, ACCESS_CONTROL_ALLOW_HEADERS, &self.allow_headers.join(","));
@@ -33,22 +33,20 @@ impl Cors {
         Some(response)
     }
 
-    /// Lets the page that sent `request` read the answer, if its origin is allowed.
-    pub(crate) fn add(&self, request: &HeaderMap, allowed: &[Origin], answer: &mut HeaderMap) -> bool {
-        let origin = request.get(ORIGIN);
-        let origin =
-            origin.filter(|o| allowed.iter().any(|allowed| allowed.as_str().as_bytes() == o.as_bytes()));
+    /// Lets the page that sent `request` read the response, if its origin is allowed.
+    pub(crate) fn add(&self, request: &HeaderMap, settings: &Settings, response: &mut HeaderMap) -> bool {
+        let origin = request.get(ORIGIN).filter(|origin| settings.allows_origin(origin.as_bytes()));
         if let Some(origin) = origin {
-            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            answer.insert(VARY, HeaderValue::from_static("origin"));
-            set(answer, ACCESS_CONTROL_ALLOW_CREDENTIALS, &self.allow_credentials.to_string());
-            set(answer, ACCESS_CONTROL_EXPOSE_HEADERS, &self.expose_headers.join(","));
+            response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            response.insert(VARY, HeaderValue::from_static("origin"));
+            set(response, ACCESS_CONTROL_ALLOW_CREDENTIALS, &self.allow_credentials.to_string());
+            set(response, ACCESS_CONTROL_EXPOSE_HEADERS, &self.expose_headers.join(","));
         }
         origin.is_some()
     }
 }
 
-/// The template is ours: what stands in it can stand in a header.
+/// The values are of our template, where they are valid header values.
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);

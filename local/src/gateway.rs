@@ -1,7 +1,7 @@
 //! A stand-in for an API Gateway HTTP API: HTTP in, a payload-2.0 event through `lambda_http`'s adapter, HTTP out.
 //!
-//! What it does to a request is what AWS documents ("Working with AWS Lambda proxy integrations for HTTP
-//! APIs"). It asks for no AWS signature.
+//! It converts requests as AWS documents ("Working with AWS Lambda proxy integrations for HTTP APIs"), but requires no
+//! AWS signature.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use dynamodb_web_session::{BoxError, Clock, SessionManager, SystemClock, http};
+use dynamodb_web_session::{BoxError, Clock, SystemClock};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
@@ -30,12 +30,13 @@ use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, Body, Context, LambdaEvent, Service};
 use serde::Deserialize;
 use serde_json::json;
+use service::SessionService;
 use tokio::net::TcpListener;
 
 use crate::page::Page;
 use crate::template::{Cors, Template};
 
-/// Lambda takes events of 6 MB, and API Gateway answers 413 to what makes a larger one ("Lambda quotas").
+/// Lambda accepts events of 6 MB, and API Gateway responds with 413 to a request that makes a larger one ("Lambda quotas").
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 /// API Gateway's limit on the request line and the headers together ("Quotas for HTTP APIs").
 const MAX_HEAD_BYTES: usize = 10_240;
@@ -43,28 +44,28 @@ const MAX_HEAD_BYTES: usize = 10_240;
 const MAX_SECONDS: Duration = Duration::from_secs(30);
 const DRAIN_SECONDS: Duration = Duration::from_secs(5);
 
-/// By which API Gateway tells a caller the ID of its request.
+/// The header in which API Gateway returns the ID of the request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("apigw-requestid");
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send + 'a>>;
-type Handler = for<'a> fn(&'a SessionManager, lambda_http::Request) -> Answer<'a>;
+type Answer<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
+type Handler = for<'a> fn(&'a SessionService, lambda_http::Request) -> Answer<'a>;
 
-/// Ties the functions of the template to their code.
+/// The handler of a function of the template.
 fn handler(function: &str) -> Option<Handler> {
     Some(match function {
-        "CreateFunction" => |sessions, request| Box::pin(create::handle(sessions, request)),
-        "LoadFunction" => |sessions, request| Box::pin(load::handle(sessions, request)),
-        "RenewFunction" => |sessions, request| Box::pin(renew::handle(sessions, request)),
-        "SaveFunction" => |sessions, request| Box::pin(save::handle(sessions, request)),
-        "ClearFunction" => |sessions, request| Box::pin(clear::handle(sessions, request)),
+        "CreateFunction" => |service, request| Box::pin(create::handle(service, request)),
+        "LoadFunction" => |service, request| Box::pin(load::handle(service, request)),
+        "RenewFunction" => |service, request| Box::pin(renew::handle(service, request)),
+        "SaveFunction" => |service, request| Box::pin(save::handle(service, request)),
+        "ClearFunction" => |service, request| Box::pin(clear::handle(service, request)),
         _ => return None,
     })
 }
 
-/// The API: its routes, and the sessions behind them.
+/// The API: its routes, and the service behind them.
 pub struct Gateway {
     handlers: HashMap<(Method, String), Handler>,
-    sessions: SessionManager,
+    service: SessionService,
     cors: Cors,
     page: Option<Page>,
     requests: AtomicU64,
@@ -75,14 +76,14 @@ impl Gateway {
     ///
     /// # Errors
     /// When the template names a function that has no handler here.
-    pub fn new(template: Template, sessions: SessionManager) -> Result<Self, BoxError> {
+    pub fn new(template: Template, service: SessionService) -> Result<Self, BoxError> {
         let mut handlers = HashMap::new();
         for route in &template.routes {
             let handler = handler(&route.function)
                 .ok_or_else(|| format!("template.yaml routes to {}, which has no handler", route.function))?;
             handlers.insert((route.method.parse()?, route.path.clone()), handler);
         }
-        Ok(Self { handlers, sessions, cors: template.cors, page: None, requests: AtomicU64::new(0) })
+        Ok(Self { handlers, service, cors: template.cors, page: None, requests: AtomicU64::new(0) })
     }
 
     /// Serves a page beside the API.
@@ -103,7 +104,7 @@ impl Gateway {
         let gateway = Arc::new(self);
         let address = listener.local_addr()?;
         let mut http = http1::Builder::new();
-        // hyper's own limit on the head is its buffer; a little above ours, so that ours answers first.
+        // hyper's own limit on the head is its buffer: above ours, so that ours applies first.
         http.timer(TokioTimer::new()).header_read_timeout(MAX_SECONDS).max_buf_size(MAX_HEAD_BYTES * 2);
         let connections = GracefulShutdown::new();
         tokio::pin!(shutdown);
@@ -112,7 +113,7 @@ impl Gateway {
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
-                        // Out of file descriptors, most likely: it passes when connections end.
+                        // Most likely out of file descriptors: it passes when connections end.
                         eprintln!("cannot accept a connection: {error}");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                         continue;
@@ -126,7 +127,7 @@ impl Gateway {
                 async move { Ok::<_, Infallible>(gateway.answer(request, address, peer).await) }
             });
             let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
-            // A connection that breaks is its client's affair.
+            // A broken connection concerns its client only.
             tokio::spawn(async move { connection.await.ok() });
         }
         tokio::time::timeout(DRAIN_SECONDS, connections.shutdown()).await.ok();
@@ -140,8 +141,8 @@ impl Gateway {
         peer: SocketAddr,
     ) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
-        let allowed = &self.sessions.config().allowed_origins;
-        if let Some(preflight) = self.cors.preflight(&head, allowed) {
+        let settings = &self.service.settings;
+        if let Some(preflight) = self.cors.preflight(&head, settings) {
             return preflight;
         }
         if let (&Method::GET, Some(page)) = (&head.method, &self.page)
@@ -152,7 +153,7 @@ impl Gateway {
         let id = format!("local-{}", self.requests.fetch_add(1, Ordering::Relaxed));
         let mut response = self.route(&head, body, &id, address, peer).await;
         let headers = response.headers_mut();
-        self.cors.add(&head.headers, allowed, headers);
+        self.cors.add(&head.headers, settings, headers);
         if let Ok(id) = id.parse() {
             headers.insert(REQUEST_ID, id);
         }
@@ -183,7 +184,7 @@ impl Gateway {
             Err(_) => return message(StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
         };
         let event = event(head, &body, id, address, peer);
-        // What goes wrong from here on is what API Gateway calls an internal server error.
+        // API Gateway turns any failure from here on into an internal server error.
         match self.invoke(*handler, &event, id).await {
             Ok(response) => response,
             Err(error) => {
@@ -200,11 +201,14 @@ impl Gateway {
         id: &str,
     ) -> Result<Response<Full<Bytes>>, BoxError> {
         let request: LambdaRequest = serde_json::from_str(event)?;
-        let sessions = &self.sessions;
-        let mut function = Adapter::from(lambda_http::service_fn(move |request| handler(sessions, request)));
+        let service = &self.service;
+        let mut function = Adapter::from(lambda_http::service_fn(move |request| {
+            let response = handler(service, request);
+            async move { Ok::<_, Infallible>(response.await) }
+        }));
         let mut context = Context::default();
         id.clone_into(&mut context.request_id);
-        let response = function.call(http::without_url(LambdaEvent::new(request, context))).await?;
+        let response = function.call(service::without_url(LambdaEvent::new(request, context))).await?;
         FunctionResponse::parse(&serde_json::to_string(&response)?)
     }
 }
@@ -286,8 +290,8 @@ fn event(head: &Parts, body: &[u8], id: &str, address: SocketAddr, peer: SocketA
     event.to_string()
 }
 
-/// Lower-case names, repeated headers joined with commas, cookies apart, and the gateway's own headers over
-/// whatever the client wrote in their place.
+/// Lower-case names, repeated headers joined with commas, no cookies, and the gateway's own headers in place of the
+/// client's.
 fn fold_headers(headers: &HeaderMap, address: SocketAddr, peer: SocketAddr) -> BTreeMap<String, String> {
     let mut folded: BTreeMap<_, _> = headers
         .keys()
@@ -309,7 +313,7 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Text of a media type that API Gateway knows as text stays text; everything else becomes base64.
+/// A body of a media type that API Gateway knows as text stays text; any other body becomes base64.
 fn encode_body(headers: &HeaderMap, body: &[u8]) -> (Option<String>, bool) {
     if body.is_empty() && headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0") {
         return (None, false);
@@ -331,7 +335,7 @@ fn head_bytes(head: &Parts) -> usize {
     line + headers.sum::<usize>()
 }
 
-/// An answer of the gateway itself, in its own form.
+/// A response of the gateway itself.
 fn message(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(json!({ "message": text }).to_string()));
     *response.status_mut() = status;

@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use dynamodb_web_session::logging::{self, LevelFilter};
-use dynamodb_web_session::{BoxError, Config, IdTransport, SessionManager};
+use dynamodb_web_session::{BoxError, Config, SessionManager};
 use local::{Gateway, Page, RecentLog, Template, dynamodb};
+use service::log::{self, LevelFilter};
+use service::{IdTransport, SessionService, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Serves web sessions on this machine, over an embedded DynamoDB.
+/// Serves web sessions on this machine, on an embedded DynamoDB.
 ///
-/// The settings (SESSION_TABLE_NAME and so on) are read from the environment, as the Lambda functions read them.
+/// The settings (SESSION_TABLE_NAME and so on) are environment variables, as for the Lambda functions.
 #[derive(Parser)]
 #[command(name = "local")]
 struct Arguments {
@@ -22,11 +23,11 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 3000)]
     port: u16,
 
-    /// Keep the sessions in this file, instead of in memory.
+    /// Keep the sessions in this file instead of in memory.
     #[arg(long, value_name = "FILE", conflicts_with = "endpoint")]
     data: Option<PathBuf>,
 
-    /// Use the DynamoDB at this URL, say DynamoDB Local at http://localhost:8000, instead of the embedded one.
+    /// Use the DynamoDB at this URL instead of the embedded one, for example DynamoDB Local at http://localhost:8000.
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
 }
@@ -45,14 +46,15 @@ async fn main() -> ExitCode {
 async fn serve(arguments: Arguments) -> Result<(), BoxError> {
     let config = Config { endpoint_url: arguments.endpoint.clone(), ..Config::from_env()? };
     config.validate()?;
-    let log = RecentLog::default();
-    let recent = log.clone();
-    logging::to(&config.table_name, LevelFilter::DEBUG, move |line| {
+    let settings = Settings::from_env()?;
+    let recent_log = RecentLog::default();
+    let recent = recent_log.clone();
+    log::to(&config.table_name, LevelFilter::DEBUG, move |line| {
         recent.keep(line);
-        // A terminal that is gone is no reason to stop.
+        // A closed terminal does not stop the server.
         let _ = std::io::stderr().write_all(line.as_bytes());
     });
-    let transport = config.id_transport;
+    let transport = settings.id_transport;
     let template = Template::load()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port))
         .await
@@ -68,8 +70,9 @@ async fn serve(arguments: Arguments) -> Result<(), BoxError> {
         let causes = dynamodb_web_session::chain(error.as_ref());
         format!("cannot create table {} at {endpoint}: {causes}", config.table_name)
     })?;
-    let page = Page::new(client.clone(), config.table_name.clone(), log);
-    let gateway = Gateway::new(template, SessionManager::new(client, config)?)?.with_page(page);
+    let page = Page::new(client.clone(), config.table_name.clone(), recent_log);
+    let service = SessionService { sessions: SessionManager::new(client, config)?, settings };
+    let gateway = Gateway::new(template, service)?.with_page(page);
 
     println!("{address}/session is ready (DynamoDB at {endpoint}).");
     println!("See it at {address}/ or try, in another terminal:\n");

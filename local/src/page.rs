@@ -1,4 +1,4 @@
-//! The page at `/`, which lives a session before the eyes of a newcomer. It is served here, and never deployed.
+//! The page at `/`, which shows a newcomer the life of a session. It is served locally and never deployed.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,7 +45,7 @@ impl RecentLog {
     }
 }
 
-/// What the page shows beside the API: the log, and the records as they lie in DynamoDB.
+/// The page, and what it shows besides the API: log lines, and records in DynamoDB's own JSON.
 #[derive(Debug)]
 pub struct Page {
     dynamodb: Client,
@@ -60,7 +60,7 @@ impl Page {
         Self { dynamodb, table, log }
     }
 
-    /// Answers a GET of one of the page's paths: `/`, and `/watch/REQUEST_ID/LOGGABLE_SESSION_ID`.
+    /// The response to a GET of one of the page's paths: `/`, and `/watch/REQUEST_ID/LOGGABLE_SESSION_ID`.
     pub(crate) async fn answer(&self, path: &str) -> Option<Response<Full<Bytes>>> {
         let (body, content_type) = match *path.split('/').skip(1).collect::<Vec<_>>() {
             [""] => (PAGE.to_owned(), "text/html; charset=utf-8"),
@@ -101,6 +101,6 @@ fn typed(value: AttributeValue) -> Value {
     match value {
         AttributeValue::S(text) => json!({ "S": text }),
         AttributeValue::N(number) => json!({ "N": number }),
-        other => json!(format!("{other:?}")), // none that the service writes
+        other => json!(format!("{other:?}")), // the service writes no other types
     }
 }

@@ -1,4 +1,4 @@
-//! Time, in whole seconds, and where it is read from.
+//! Time in whole seconds, and the clocks that tell it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -77,7 +77,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Where a [`SessionManager`](crate::SessionManager) reads the time, once per call.
+/// Where a [`SessionManager`](crate::SessionManager) reads the time, just before each request to DynamoDB.
 pub trait Clock: Send + Sync {
     /// The current time.
     fn now(&self) -> Timestamp;
@@ -94,7 +94,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved: for tests, yours as much as ours.
+/// A clock that stands still until it is moved, for tests.
 ///
 /// Clones share their time.
 #[derive(Clone, Debug)]

@@ -1,19 +1,17 @@
-//! Everything that can go wrong with a session. There is no HTTP in it.
+//! Everything that can go wrong with a session.
 
 use std::error::Error as StdError;
 use std::fmt;
-
-use crate::life::Absence;
 
 /// Why a call did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no live session of this ID. The reason is for the log alone.
+    /// There is no live session with this ID. The reason is for the log alone.
     #[error("there is no such session")]
     NotFound(Absence),
 
-    /// The session's data is not what If-Match demands: somebody else has saved since it was loaded.
+    /// `If-Match` does not hold: the data was saved by another caller since it was loaded.
     #[error("the session's data has changed since it was loaded")]
     Changed,
 
@@ -50,27 +48,53 @@ pub enum Error {
     #[error("the stored data is not of the type asked for")]
     Deserialize(#[source] serde_json::Error),
 
-    /// The table could not be reached, was too busy, or failed: trying again may help.
+    /// The table could not be reached, was throttled, or failed. A retry may help.
     ///
-    /// Whether a write was carried out is not known.
-    #[error("the session table is out of reach or throttled")]
+    /// It is not known whether a write was carried out.
+    #[error("the session table is unreachable or throttled")]
     Unavailable(#[source] BoxError),
 
     /// DynamoDB refused the request: look at the table's name, its key, and the role's permissions.
     #[error("DynamoDB refused the request")]
     Refused(#[source] BoxError),
 
-    /// The record lacks this attribute, or holds something else in it than this crate writes.
+    /// The attribute is missing, or does not hold what this crate writes.
     #[error("the session's record has no valid attribute `{0}`")]
     CorruptRecord(&'static str),
 
-    /// The operating system has no randomness to give.
-    #[error("the operating system gave no random bytes")]
+    /// The operating system returned no random bytes.
+    #[error("the operating system returned no random bytes")]
     Randomness(#[source] BoxError),
 
-    /// Several random IDs in a row were taken: the source of randomness is broken.
+    /// Several random IDs in a row were in use: the source of randomness is broken.
     #[error("every new session ID was already in use")]
     NoFreeId,
+}
+
+/// Why there is no live session. For logs only: a caller does not learn it
+/// (OWASP Session Management Cheat Sheet, "Session ID Guessing and Brute Force Detection").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// No record has this ID: it was never issued, was cleared or renewed, or expired long ago.
+    Unknown,
+    /// It was not used within its idle timeout.
+    IdleExpired,
+    /// Its absolute timeout has passed.
+    AbsoluteExpired,
+    /// It was created before `SESSION_NOT_BEFORE`.
+    Revoked,
+}
+
+impl Absence {
+    /// The name in logs and of the metric.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::IdleExpired => "idle-expired",
+            Self::AbsoluteExpired => "absolute-expired",
+            Self::Revoked => "revoked",
+        }
+    }
 }
 
 /// An error of another crate, kept as the source of ours.
@@ -93,7 +117,7 @@ pub fn chain(error: &dyn StdError) -> String {
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable} must be {accepted}; it is {given}")]
 pub struct ConfigError {
-    /// The environment variable that sets it, or the member of [`Config`](crate::Config) where there is none.
+    /// The environment variable, or the field of [`Config`](crate::Config) that no variable sets.
     pub variable: &'static str,
     /// What it accepts.
     pub accepted: String,
@@ -101,7 +125,7 @@ pub struct ConfigError {
     pub given: String,
 }
 
-/// `main` prints the `Debug` text of the error that it returns, and that is what an operator gets to read.
+/// The same text as `Display`: it is what a `main` that returns the error prints.
 impl fmt::Debug for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-/// 128 bits tell apart all the data that a session will ever hold; every byte is stored and billed.
+/// 128 bits distinguish all data that a session will ever hold. Every byte is stored and billed.
 const DIGEST_BYTES: usize = 16;
 
 /// DynamoDB's limit on the operands of `IN`
@@ -25,9 +25,10 @@ impl ETag {
         Self(format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(prefix)))
     }
 
-    /// The tag that the table holds.
-    pub(crate) fn stored(text: String) -> Self {
-        Self(text)
+    /// The tag that the table holds. `None`: the text is not an entity tag.
+    pub(crate) fn stored(text: String) -> Option<Self> {
+        let is_tag = split_tag(&text).is_some_and(|(_, after)| after.is_empty());
+        (is_tag && text.is_ascii()).then_some(Self(text))
     }
 
     /// The tag with its quotes, ready for a header.
@@ -37,14 +38,14 @@ impl ETag {
     }
 }
 
-/// What a save demands of the data that it overwrites.
+/// What the stored data must be for a save to take place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IfMatch {
     /// Any data: the session need only be alive.
     Any,
     /// The data must have one of these tags.
     ///
-    /// A weak tag keeps its `W/`, and so equals no tag of ours: If-Match compares strongly.
+    /// A weak tag keeps its `W/` and so matches no stored tag: If-Match uses the strong comparison.
     OneOf(Vec<ETag>),
 }
 
@@ -81,7 +82,7 @@ impl FromStr for IfMatch {
     }
 }
 
-/// Optional white space, as RFC 9110 has it (section 5.6.3).
+/// Optional white space (RFC 9110, section 5.6.3).
 fn is_space(c: char) -> bool {
     c == ' ' || c == '\t'
 }
@@ -130,6 +131,14 @@ mod tests {
         );
         assert_eq!(tags(r#", "a,b" ,, """#), [r#""a,b""#, r#""""#]);
         assert_eq!(tags("\t\"a\"\t"), [r#""a""#]);
+    }
+
+    #[test]
+    fn a_stored_text_that_is_not_a_tag_is_refused() {
+        assert_eq!(ETag::stored("\"a\"".into()), Some(ETag("\"a\"".into())));
+        for text in ["", "a", "\"a", "\"a\nb\"", "\"a\"b", "\"\u{e9}\""] {
+            assert_eq!(ETag::stored(text.into()), None, "{text}");
+        }
     }
 
     #[test]

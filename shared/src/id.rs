@@ -1,4 +1,4 @@
-//! Session IDs, and what may stand in a log instead of one.
+//! Session IDs, and their loggable form.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -16,14 +16,14 @@ use sha2::{Digest, Sha512};
 /// OWASP's Session Management Cheat Sheet ("Session ID Entropy") and ASVS 5.0 ask for at least 128 bits.
 pub const ID_BYTES: RangeInclusive<usize> = 16..=128;
 
-/// A session ID: whoever holds it holds the session.
+/// A session ID. It is a secret: its holder has the session.
 ///
 /// Its text is base64url without padding; 32 random bytes make 43 characters. It cannot be printed: `Debug`
 /// shows the [`LoggableId`], there is no `Display`, and [`expose`](Self::expose) is the one way to the text.
 #[derive(Clone)]
 pub struct SessionId {
     text: String,
-    /// Kept, for each call needs it two or three times, and a SHA-512 costs more than the memory.
+    /// Kept because each call needs it two or three times, and a SHA-512 costs more than the memory.
     loggable: LoggableId,
 }
 
@@ -36,7 +36,7 @@ impl SessionId {
     /// Makes a new ID of `bytes` random bytes from the operating system.
     ///
     /// # Errors
-    /// When the operating system has no randomness to give.
+    /// When the operating system returns no random bytes.
     pub(crate) fn generate(bytes: usize) -> Result<Self, SysError> {
         let mut random = vec![0; bytes];
         SysRng.try_fill_bytes(&mut random)?;
@@ -47,13 +47,13 @@ impl SessionId {
         Self { loggable: LoggableId::of(&text), text }
     }
 
-    /// The secret itself, for the one who is to keep it. It belongs in no log and no URL.
+    /// The secret text, for the session's owner. It belongs in no log and no URL.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.text
     }
 
-    /// What may be logged instead of the ID, and is stored as the table's key.
+    /// The form of the ID that may be logged. It is the table's key.
     #[must_use]
     pub fn loggable(&self) -> &LoggableId {
         &self.loggable
@@ -63,7 +63,7 @@ impl SessionId {
 impl FromStr for SessionId {
     type Err = MalformedSessionId;
 
-    /// Takes an ID of any allowed length, so that a change of `SESSION_ID_BYTES` ends no session.
+    /// Accepts an ID of any allowed length, so that a change of `SESSION_ID_BYTES` ends no session.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| MalformedSessionId)?;
         if !ID_BYTES.contains(&bytes.len()) {
@@ -90,7 +90,7 @@ pub struct LoggableId(String);
 impl LoggableId {
     fn of(id: &str) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        // By hand: with format! it would be a tenth of all that a load does.
+        // By hand: `format!` would add a tenth to the instructions of a load.
         let digits = |byte: u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
         Self(Sha512::digest(id).into_iter().flat_map(digits).map(char::from).collect())
     }
@@ -114,7 +114,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashSet;
 
-    /// The pair in the README of the Python library whose sessions these are.
+    /// The pair in the README of the Python library `dynamodb-session-web`.
     const SEED_ID: &str = "WaHnSSou4d5Rq0k11vFGafe4sjMrkwiVhNziIWLLwMc";
     const SEED_LOGGABLE_ID: &str = "517286da2682be08dc9975612dc86d65487f0990906656f631d419e64dcda6f41f5e0529c290663be315524a0b35777645e0e827d2e982a048b5e2b4bba4e02b";
 
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generated_id_has_the_length_that_was_asked_for_and_parses() {
+    fn a_generated_id_has_the_requested_length_and_parses() {
         for (bytes, characters) in [(16, 22), (32, 43), (128, 171)] {
             let id = SessionId::generate(bytes).unwrap();
             assert_eq!(id.expose().len(), characters);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_canonical_base64url_of_the_right_length_is_refused() {
+    fn text_that_is_not_canonical_base64url_of_the_right_length_is_refused() {
         let too_short = "A".repeat(20); // 15 bytes
         let too_long = "A".repeat(172); // 129 bytes
         let padded = format!("{SEED_ID}=");

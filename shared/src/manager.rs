@@ -8,15 +8,15 @@ use aws_sdk_dynamodb::Client;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::client;
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::dynamodb::client;
+use crate::dynamodb::table::{Record, Saved, Table};
 use crate::error::{ConfigError, Error};
 use crate::etag::{ETag, IfMatch};
 use crate::id::{LoggableId, SessionId};
-use crate::life::{self, Outcome, Usage};
+use crate::report::{Call, Event};
 use crate::session::Session;
-use crate::table::{Change, Record, Table};
 use crate::timeouts::{Deadlines, Timeouts};
 
 /// How deep arrays and objects may be nested in a session's data.
@@ -24,11 +24,11 @@ use crate::timeouts::{Deadlines, Timeouts};
 /// serde_json reads 127 levels, the document around the data included; other readers stop at 64 to 1,000.
 pub const MAX_DATA_DEPTH: usize = 100;
 
-/// Two random IDs of 128 bits or more do not meet by chance; a third try is there for the day they do.
+/// Collisions of random IDs of 128 bits or more are not expected; retries are a guard.
 const ID_ATTEMPTS: usize = 3;
 
-/// A renewal begins anew when a save has come between its two requests, but not when this much time has passed: two
-/// more requests must find room in the function's timeout.
+/// A renewal starts again when a save has come between its two requests, but not after this time: two more requests
+/// must fit into the function's timeout.
 const RENEWAL_ATTEMPTS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Creates, loads, saves, renews and clears sessions.
@@ -41,16 +41,16 @@ pub struct SessionManager {
     clock: Arc<dyn Clock>,
 }
 
-/// What [`SessionManager::update`] changes of a session. What is `None` stays as it is.
+/// What [`SessionManager::update`] changes of a session. `None` leaves a part as it is.
 #[derive(Clone, Debug)]
-pub struct Update<'a, T: ?Sized> {
+pub struct Update<D> {
     /// New data, in place of the old.
-    pub data: Option<&'a T>,
+    pub data: Option<D>,
     /// A new idle timeout, counted from now.
     pub idle_timeout_seconds: Option<u64>,
     /// A new absolute timeout, counted from the session's creation.
     pub absolute_timeout_seconds: Option<u64>,
-    /// What the present data must be for the update to take place.
+    /// What the stored data must be for the update to take place.
     pub if_match: IfMatch,
 }
 
@@ -59,16 +59,19 @@ impl SessionManager {
     /// `config` says otherwise. Nothing is sent yet.
     ///
     /// # Errors
-    /// The first setting in `config` that is not acceptable.
+    /// The first setting in `config` that is not accepted.
     pub async fn connect(config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
         Self::new(client::from_aws_config(&config).await?, config)
     }
 
-    /// Uses a client of yours, best made from [`aws_defaults`](crate::aws_defaults); `config.endpoint_url` and `config.region` have no effect.
+    /// Uses your client; `config.endpoint_url` and `config.region` have no effect.
+    ///
+    /// A client from [`aws_defaults`](crate::aws_defaults) has the timeouts and retries of [`connect`](Self::connect).
+    /// Any other client works too, for example one with the SDK's own connector, which knows proxies.
     ///
     /// # Errors
-    /// The first setting in `config` that is not acceptable.
+    /// The first setting in `config` that is not accepted.
     pub fn new(client: Client, config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self {
@@ -85,13 +88,13 @@ impl SessionManager {
         self
     }
 
-    /// The settings that this manager goes by.
+    /// The settings of this manager.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Creates a session with the default timeouts. Its ID is new: no caller ever chooses one.
+    /// Creates a session with the default timeouts. Its ID is new: a caller cannot choose one.
     ///
     /// # Errors
     /// [`Error::DataTooLarge`], [`Error::DataTooDeep`] and [`Error::Serialize`] for the data;
@@ -100,99 +103,76 @@ impl SessionManager {
         self.create_with(data, self.config.timeouts).await
     }
 
-    /// Creates a session with timeouts of its own.
+    /// Creates a session with its own timeouts.
     ///
     /// # Errors
     /// Those of [`create`](Self::create), and [`Error::TimeoutOutOfRange`].
     pub async fn create_with<T: Serialize>(&self, data: T, timeouts: Timeouts) -> Result<Session<T>, Error> {
-        let mut usage = Usage::default();
-        let created = self.try_create(data, timeouts, &mut usage).await;
-        let id = created.as_ref().ok().map(Session::loggable_id);
-        life::report(id, &created, |_| Outcome::Created, usage);
-        created
-    }
-
-    async fn try_create<T: Serialize>(
-        &self,
-        data: T,
-        timeouts: Timeouts,
-        usage: &mut Usage,
-    ) -> Result<Session<T>, Error> {
-        let now = self.clock.now();
-        self.check_timeouts(Some(timeouts.idle_seconds), Some(timeouts.absolute_seconds))?;
-        let text = self.encode(&data)?;
-        let record = Record {
-            etag: ETag::of(&text),
-            data: text,
-            created: now,
-            idle_seconds: timeouts.idle_seconds,
-            deadlines: Deadlines::new(timeouts, now, now),
-        };
-        for _ in 0..ID_ATTEMPTS {
-            let id = self.new_id()?;
-            if self.table.insert(id.loggable(), &record, usage).await? {
-                return Ok(record.into_session(id, data));
+        let mut call = Call::new(&*self.clock);
+        let created = async {
+            self.validate_timeouts(Some(timeouts.idle_seconds), Some(timeouts.absolute_seconds))?;
+            let record = Record::new(self.encode(&data)?, timeouts, call.now());
+            for _ in 0..ID_ATTEMPTS {
+                let id = self.new_id()?;
+                call.session = Some(id.loggable().clone());
+                if self.table.insert(&mut call, id.loggable(), &record).await? {
+                    return Ok(record.into_session(id, data));
+                }
             }
-        }
-        Err(Error::NoFreeId)
+            Err(Error::NoFreeId)
+        };
+        let created = created.await;
+        call.end(created, Event::Created)
     }
 
-    /// Loads a session, which counts as a use of it. `None`: it was never issued, was cleared, or has expired;
-    /// which of them is not told.
+    /// Loads a session, which counts as a use of it. `None`: it was never issued, was cleared, or has expired.
     ///
     /// # Errors
-    /// [`Error::Deserialize`] when the data is no `T`; [`Error::CorruptRecord`]; [`Error::Unavailable`] and
+    /// [`Error::Deserialize`] when the data is not a `T`; [`Error::CorruptRecord`]; [`Error::Unavailable`] and
     /// [`Error::Refused`] from the table. An outage is never `None`.
     pub async fn load<T: DeserializeOwned>(&self, id: &SessionId) -> Result<Option<Session<T>>, Error> {
-        let mut usage = Usage::default();
-        let loaded = self.try_load(id, &mut usage).await;
-        life::report(Some(id.loggable()), &loaded, |_| Outcome::Loaded, usage);
-        found(loaded)
-    }
-
-    async fn try_load<T: DeserializeOwned>(
-        &self,
-        id: &SessionId,
-        usage: &mut Usage,
-    ) -> Result<Session<T>, Error> {
-        let now = self.clock.now();
-        let record = match self.config.touch_interval_seconds {
-            0 => self.table.touch_and_get(id.loggable(), now, usage).await?,
-            interval => self.get_and_touch(id.loggable(), interval, now, usage).await?,
+        let mut call = Call::of(id.loggable(), &*self.clock);
+        let loaded = async {
+            let record = match self.config.touch_interval_seconds {
+                0 => self.table.touch_and_get(&mut call, id.loggable()).await?,
+                interval => self.get_and_touch(&mut call, id.loggable(), interval).await?,
+            };
+            let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
+            Ok(record.into_session(id.clone(), data))
         };
-        let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
-        Ok(record.into_session(id.clone(), data))
+        let loaded = loaded.await;
+        found(call.end(loaded, Event::Loaded))
     }
 
     async fn get_and_touch(
         &self,
+        call: &mut Call<'_>,
         id: &LoggableId,
         interval: u64,
-        now: Timestamp,
-        usage: &mut Usage,
     ) -> Result<Record, Error> {
-        let mut record = self.table.get(id, now, usage).await?;
-        if record.deadlines.touch_is_due(record.idle_seconds, interval, now) {
-            self.table.touch(id, now, usage).await?; // it may have been cleared since it was read
+        let mut record = self.table.get(call, id).await?;
+        if record.deadlines.touch_is_due(record.idle_seconds, interval, call.now()) {
+            // Its condition fails when the session was cleared after it was read.
+            let now = self.table.touch(call, id).await?;
             record.deadlines.idle = now.plus_seconds(record.idle_seconds);
         }
         Ok(record)
     }
 
-    /// Saves a session's data and timeouts, whatever has been saved since it was loaded.
+    /// Saves a session's data and timeouts, even if another caller has saved since it was loaded.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the session is dead: no save brings one back. [`Error::DataTooLarge`],
+    /// [`Error::NotFound`] when the session is dead: a save does not bring it back. [`Error::DataTooLarge`],
     /// [`Error::DataTooDeep`], [`Error::Serialize`] and [`Error::TimeoutOutOfRange`] for what is to be saved;
     /// [`Error::Unavailable`] and [`Error::Refused`] from the table.
     pub async fn save<T: Serialize>(&self, session: &mut Session<T>) -> Result<(), Error> {
         self.save_session(session, IfMatch::Any).await
     }
 
-    /// Saves a session unless somebody else has saved other data since it was loaded.
+    /// Saves a session unless another caller has saved other data since it was loaded.
     ///
     /// # Errors
-    /// [`Error::Changed`] when somebody has: load it, make the change again, and save again. Otherwise those of
+    /// [`Error::Changed`] when another caller has: load it, make the change again, and save again. Otherwise those of
     /// [`save`](Self::save).
     pub async fn save_if_unchanged<T: Serialize>(&self, session: &mut Session<T>) -> Result<(), Error> {
         let if_match = IfMatch::OneOf(vec![session.etag.clone()]);
@@ -204,109 +184,89 @@ impl SessionManager {
         session: &mut Session<T>,
         if_match: IfMatch,
     ) -> Result<(), Error> {
-        let now = self.clock.now();
         let update = Update {
             data: Some(&session.data),
             idle_timeout_seconds: Some(session.timeouts.idle_seconds),
             absolute_timeout_seconds: Some(session.timeouts.absolute_seconds),
             if_match,
         };
-        session.etag = self.update_at(&session.id, update, now).await?;
-        session.deadlines = Deadlines::new(session.timeouts, session.created, now);
+        let saved = self.apply(&session.id, update).await?;
+        session.etag = saved.etag;
+        session.deadlines = Deadlines::new(session.timeouts, session.created, saved.at);
         Ok(())
     }
 
     /// Changes parts of a session, which counts as a use of it, and returns the tag of its data.
     ///
     /// # Errors
-    /// Those of [`save`](Self::save), and [`Error::Changed`] when the data is not what `if_match` demands.
-    pub async fn update<T: Serialize + ?Sized>(
-        &self,
-        id: &SessionId,
-        update: Update<'_, T>,
-    ) -> Result<ETag, Error> {
-        self.update_at(id, update, self.clock.now()).await
+    /// Those of [`save`](Self::save), and [`Error::Changed`] when `if_match` does not hold.
+    pub async fn update<T: Serialize>(&self, id: &SessionId, update: Update<T>) -> Result<ETag, Error> {
+        Ok(self.apply(id, update).await?.etag)
     }
 
-    /// Says what [`update`](Self::update) would refuse whichever session it were for. Nothing is sent.
+    async fn apply<T: Serialize>(&self, id: &SessionId, update: Update<T>) -> Result<Saved, Error> {
+        let mut call = Call::of(id.loggable(), &*self.clock);
+        let saved = match self.encode_update(&update) {
+            Ok(update) => self.table.save(&mut call, id.loggable(), update).await,
+            Err(error) => Err(error),
+        };
+        call.end(saved, Event::Saved)
+    }
+
+    /// Returns the error that [`update`](Self::update) would return for any session. Nothing is sent.
     ///
     /// # Errors
     /// [`Error::DataTooLarge`], [`Error::DataTooDeep`], [`Error::Serialize`] and [`Error::TimeoutOutOfRange`].
-    pub fn check<T: Serialize + ?Sized>(&self, update: &Update<'_, T>) -> Result<(), Error> {
-        self.change(update).map(drop)
+    pub fn validate<T: Serialize>(&self, update: &Update<T>) -> Result<(), Error> {
+        self.encode_update(update).map(drop)
     }
 
-    fn change<T: Serialize + ?Sized>(&self, update: &Update<'_, T>) -> Result<Change, Error> {
-        self.check_timeouts(update.idle_timeout_seconds, update.absolute_timeout_seconds)?;
-        Ok(Change {
-            data: update.data.map(|data| self.encode(data)).transpose()?,
-            idle_seconds: update.idle_timeout_seconds,
-            absolute_seconds: update.absolute_timeout_seconds,
+    fn encode_update<T: Serialize>(&self, update: &Update<T>) -> Result<Update<String>, Error> {
+        self.validate_timeouts(update.idle_timeout_seconds, update.absolute_timeout_seconds)?;
+        Ok(Update {
+            data: update.data.as_ref().map(|data| self.encode(data)).transpose()?,
+            idle_timeout_seconds: update.idle_timeout_seconds,
+            absolute_timeout_seconds: update.absolute_timeout_seconds,
             if_match: update.if_match.clone(),
         })
     }
 
-    async fn update_at<T: Serialize + ?Sized>(
-        &self,
-        id: &SessionId,
-        update: Update<'_, T>,
-        now: Timestamp,
-    ) -> Result<ETag, Error> {
-        let mut usage = Usage::default();
-        let id = id.loggable();
-        let saved = match self.change(&update) {
-            Ok(change) => self.table.save(id, change, now, &mut usage).await,
-            Err(error) => Err(error),
-        };
-        life::report(Some(id), &saved, |_| Outcome::Saved, usage);
-        saved
-    }
-
-    /// Gives a session a new ID, with the same data and the same absolute deadline, and ends the old one in the same
+    /// Gives a session a new ID, with the same data and the same absolute deadline, and ends the old ID in the same
     /// transaction. `None`: the session is dead, or another renewal was faster.
     ///
-    /// Call it whenever the user's privileges change, at login above all
+    /// Call it whenever the user's privileges change, above all at login
     /// (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level Change").
     ///
     /// # Errors
     /// Those of [`load`](Self::load), and [`Error::Randomness`].
     pub async fn renew<T: DeserializeOwned>(&self, id: &SessionId) -> Result<Option<Session<T>>, Error> {
-        let mut usage = Usage::default();
         let old = id.loggable();
-        let renewed = self.try_renew(old, &mut usage).await;
-        let outcome = |session: &Session<T>| Outcome::Renewed { to: session.loggable_id().clone() };
-        life::report(Some(old), &renewed, outcome, usage);
-        found(renewed)
-    }
-
-    async fn try_renew<T: DeserializeOwned>(
-        &self,
-        old: &LoggableId,
-        usage: &mut Usage,
-    ) -> Result<Session<T>, Error> {
-        let now = self.clock.now();
-        let started = Instant::now();
-        while started.elapsed() < RENEWAL_ATTEMPTS_WITHIN {
-            let record = self.table.get(old, now, usage).await?;
-            let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
-            let new = self.new_id()?;
-            if let Some(moved) = self.table.rename(old, new.loggable(), &record, now, usage).await? {
-                return Ok(moved.into_session(new, data));
+        let mut call = Call::of(old, &*self.clock);
+        let renewed = async {
+            let started = Instant::now();
+            while started.elapsed() < RENEWAL_ATTEMPTS_WITHIN {
+                let record = self.table.get(&mut call, old).await?;
+                let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
+                let new = self.new_id()?;
+                call.new_session = Some(new.loggable().clone());
+                if let Some(moved) = self.table.rename(&mut call, old, new.loggable(), &record).await? {
+                    return Ok(moved.into_session(new, data));
+                }
             }
-        }
-        Err(Error::Unavailable("the session was written to all the while".into()))
+            Err(Error::Unavailable("other writes to the session did not stop".into()))
+        };
+        let renewed = renewed.await;
+        found(call.end(renewed, Event::Renewed))
     }
 
-    /// Ends a session at once. To end one that is not there is no error.
+    /// Ends a session at once. A session that does not exist is not an error.
     ///
     /// # Errors
     /// [`Error::Unavailable`] and [`Error::Refused`] from the table.
     pub async fn clear(&self, id: &SessionId) -> Result<(), Error> {
-        let mut usage = Usage::default();
-        let id = id.loggable();
-        let cleared = self.table.delete(id, self.clock.now(), &mut usage).await;
-        life::report(Some(id), &cleared, |()| Outcome::Cleared, usage);
-        found(cleared)?;
+        let mut call = Call::of(id.loggable(), &*self.clock);
+        let cleared = self.table.delete(&mut call, id.loggable()).await;
+        found(call.end(cleared, Event::Cleared))?;
         Ok(())
     }
 
@@ -314,7 +274,7 @@ impl SessionManager {
         SessionId::generate(self.config.id_bytes).map_err(|error| Error::Randomness(error.into()))
     }
 
-    fn check_timeouts(&self, idle: Option<u64>, absolute: Option<u64>) -> Result<(), Error> {
+    fn validate_timeouts(&self, idle: Option<u64>, absolute: Option<u64>) -> Result<(), Error> {
         let max = self.config.max_timeout_seconds;
         for (timeout, seconds) in [("idle_timeout_seconds", idle), ("absolute_timeout_seconds", absolute)] {
             if seconds.is_some_and(|seconds| !(1..=max).contains(&seconds)) {
@@ -324,7 +284,7 @@ impl SessionManager {
         Ok(())
     }
 
-    fn encode<T: Serialize + ?Sized>(&self, data: &T) -> Result<String, Error> {
+    fn encode<T: Serialize>(&self, data: &T) -> Result<String, Error> {
         let text = serde_json::to_string(data).map_err(Error::Serialize)?;
         let limit = self.config.max_data_bytes;
         if text.len() > limit {
@@ -337,7 +297,7 @@ impl SessionManager {
     }
 }
 
-/// A session that is absent is no failure to those who ask for it.
+/// To the caller, a session that does not exist is `None` and not an error.
 fn found<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(found) => Ok(Some(found)),
@@ -373,7 +333,7 @@ fn depth(json: &str) -> usize {
     while let Some(byte) = bytes.next() {
         match byte {
             b'"' => in_string = !in_string,
-            b'\\' => drop(bytes.next()), // what is escaped ends no string
+            b'\\' => drop(bytes.next()), // an escaped quote does not end the string
             b'{' | b'[' if !in_string => {
                 depth += 1;
                 deepest = deepest.max(depth);

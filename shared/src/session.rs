@@ -1,4 +1,4 @@
-//! A session, as its user holds it.
+//! A session in the hands of the program that uses it.
 
 use crate::clock::Timestamp;
 use crate::etag::ETag;
@@ -13,7 +13,7 @@ use crate::timeouts::{Deadlines, Timeouts};
 pub struct Session<T> {
     /// What the session holds.
     pub data: T,
-    /// How long it may live; what is changed here counts from the next save on.
+    /// How long it may live. A change takes effect with the next save.
     pub timeouts: Timeouts,
     pub(crate) id: SessionId,
     pub(crate) created: Timestamp,
@@ -22,12 +22,12 @@ pub struct Session<T> {
 }
 
 impl<T> Session<T> {
-    /// The session's ID: hand it to its owner, and to nobody else.
+    /// The session's ID. It is for its owner only.
     pub fn id(&self) -> &SessionId {
         &self.id
     }
 
-    /// What names the session in logs.
+    /// The name of the session in logs.
     pub fn loggable_id(&self) -> &LoggableId {
         self.id.loggable()
     }
@@ -37,16 +37,19 @@ impl<T> Session<T> {
         self.created
     }
 
-    /// When the session ends unless it is used before: the earlier of the idle and the absolute deadline.
+    /// The earlier of the idle and the absolute deadline.
     pub fn expires(&self) -> Timestamp {
         self.deadlines.earliest()
     }
 
-    /// Seconds from the use that slid the idle deadline last to the absolute deadline.
-    #[cfg(feature = "http")]
-    pub(crate) fn rest_seconds(&self) -> u64 {
-        let Timeouts { idle_seconds, .. } = self.timeouts;
-        self.deadlines.absolute.plus_seconds(idle_seconds).seconds_since(self.deadlines.idle)
+    /// When the session ends unless it is used before.
+    pub fn idle_deadline(&self) -> Timestamp {
+        self.deadlines.idle
+    }
+
+    /// When the session ends in any case.
+    pub fn absolute_deadline(&self) -> Timestamp {
+        self.deadlines.absolute
     }
 
     /// The strong validator of the data as it was stored or loaded.

@@ -1,4 +1,4 @@
-//! When a session ends: pure arithmetic on deadlines.
+//! When a session ends: arithmetic on deadlines.
 //!
 //! OWASP Session Management Cheat Sheet, "Session Expiration": an idle and an absolute timeout, both enforced
 //! on the server.
@@ -23,12 +23,12 @@ impl Default for Timeouts {
     }
 }
 
-/// The two moments of which the earlier ends a session.
+/// The two deadlines of a session. The earlier one ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deadlines {
     /// Slides with use.
     pub(crate) idle: Timestamp,
-    /// Stays.
+    /// Does not move with use.
     pub(crate) absolute: Timestamp,
 }
 
@@ -51,7 +51,7 @@ impl Deadlines {
         now < self.earliest()
     }
 
-    /// Whether a use at `now` is to slide the idle deadline: when the last slide is at least `touch_interval`
+    /// Whether a use at `now` slides the idle deadline: when the last slide is at least `touch_interval`
     /// seconds old, or a tenth of the idle timeout where that is less.
     pub(crate) fn touch_is_due(self, idle_seconds: u64, touch_interval: u64, now: Timestamp) -> bool {
         let remaining = self.idle.seconds_since(now);

@@ -1,4 +1,4 @@
-"""Headless Chromium, `cargo run` in either transport, and a site of somebody else's."""
+"""Fixtures: headless Chromium, the service of `cargo run` with either transport, and a foreign site."""
 
 import contextlib
 import json
@@ -20,13 +20,13 @@ QUIET = "--disable-gpu --disable-quic --no-first-run --disable-background-networ
 
 
 class Service:
-    """A running service. Its log is what an operator would read."""
+    """A running service and its log."""
 
     def __init__(self, process, log, url):
         self.process, self.log, self.url = process, log, url
 
     def events(self):
-        """The events since the last time, as (event, outcome)."""
+        """The events since the previous call, as (event, outcome)."""
         lines = [json.loads(line) for line in self.log.read().splitlines()]
         return [(line["event"], line["outcome"]) for line in lines]
 
@@ -43,7 +43,7 @@ def binary():
 
 @pytest.fixture
 def start(binary):
-    """Starts a service with the settings that are given."""
+    """Starts a service with the given settings."""
     with contextlib.ExitStack() as stack:
 
         def start(**settings):
@@ -71,16 +71,16 @@ def browser():
 
 
 @pytest.fixture
-def elsewhere():
-    """The port of a site with empty pages. To a service on `localhost` it is another origin of the same site by that name,
-    and another site by `127.0.0.1`."""
+def other_site_port():
+    """The port of a site with empty pages. For a service on `localhost`, the site is another origin of the same site under the
+    name `localhost`, and another site under `127.0.0.1`."""
 
     class Empty(BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
             self.send_header("content-type", "text/html")
             self.end_headers()
-            self.wfile.write(b"<!doctype html><title>elsewhere</title><body>")
+            self.wfile.write(b"<!doctype html><title>Other site</title><body>")
 
         def log_message(self, *_):
             pass

@@ -1,4 +1,4 @@
-"""What a page can do with the session of a browser's user: all of it on the service's own origin, nothing on another."""
+"""What a page can do with the session of the browser's user: every call on the service's own origin, nothing on another origin."""
 
 import json
 
@@ -6,11 +6,11 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-# Sends one request, and tells what script gets to know of the answer.
+# Sends one request and returns what script can read of the response.
 FETCH = """
 const [url, options, done] = arguments;
 fetch(url, options).then(
-  async (answer) => done({ type: answer.type, status: answer.status, text: await answer.text(), etag: answer.headers.get('etag') }),
+  async (response) => done({ type: response.type, status: response.status, text: await response.text(), etag: response.headers.get('etag') }),
   (error) => done({ type: 'error', error: String(error) }));
 """
 ELEMENT = """
@@ -33,15 +33,15 @@ def fetch(browser, url, method="GET", body=None, headers=None, **options):
 
 
 def log_in(browser, service):
-    """A session of the browser's user, made by the service's own page. Returns its loggable ID."""
+    """Creates a session for the browser's user from the service's own page. Returns its loggable ID."""
     browser.get(service.url + "/")
-    answer = fetch(browser, "/session", "POST", json.dumps({"data": {"secret": "s3cret"}}), JSON)
-    assert answer["status"] == 201, answer
+    response = fetch(browser, "/session", "POST", json.dumps({"data": {"secret": "s3cret"}}), JSON)
+    assert response["status"] == 201, response
     service.events()
-    return json.loads(answer["text"])["loggable_session_id"]
+    return json.loads(response["text"])["loggable_session_id"]
 
 
-def test_a_page_of_the_same_origin_lives_a_session_and_never_sees_its_id(browser, start):
+def test_a_page_of_the_same_origin_can_make_every_call_but_cannot_read_the_id(browser, start):
     service = start(SESSION_ID_TRANSPORT="cookie")
     log_in(browser, service)
     browser.execute_script("localStorage.setItem('kept', 'by the page')")
@@ -58,7 +58,7 @@ def test_a_page_of_the_same_origin_lives_a_session_and_never_sees_its_id(browser
     assert renewed["status"] == 200 and json.loads(renewed["text"])["data"] == {"n": 2}
     (renewed_cookie,) = browser.get_cookies()
     assert renewed_cookie["value"] != cookie["value"]
-    assert all(cookie["value"] not in answer["text"] and renewed_cookie["value"] not in answer["text"] for answer in (loaded, renewed))
+    assert all(cookie["value"] not in response["text"] and renewed_cookie["value"] not in response["text"] for response in (loaded, renewed))
 
     assert fetch(browser, "/session", "DELETE")["status"] == 204
     assert browser.get_cookies() == []
@@ -69,25 +69,25 @@ def test_a_page_of_the_same_origin_lives_a_session_and_never_sees_its_id(browser
 
 @pytest.mark.parametrize("same_site", ["strict", "lax"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_page_of_another_origin_changes_reads_and_slides_nothing(browser, start, elsewhere, host, same_site):
+def test_a_page_of_another_origin_cannot_read_change_or_extend_the_session(browser, start, other_site_port, host, same_site):
     service = start(SESSION_ID_TRANSPORT="cookie", SESSION_COOKIE_SAME_SITE=same_site, SESSION_TOUCH_INTERVAL_SECONDS="0")
     loggable_id = log_in(browser, service)
     record = service.record(loggable_id)
     (cookie,) = browser.get_cookies()
-    page = f"http://{host}:{elsewhere}/"
+    page = f"http://{host}:{other_site_port}/"
     session, renew = service.url + "/session", service.url + "/session/renew"
 
     def refused(attack, reached=True):
         events = service.events()
-        # A preflight that fails keeps a request from being sent at all.
+        # If the preflight fails, the browser does not send the request.
         assert set(events) <= {("refused", "cross-site")} and bool(events) == reached, (attack, events)
         assert service.record(loggable_id) == record, attack
 
     browser.get(page)
     for mode in ("cors", "no-cors"):
         for method, url, body in [("GET", session, None), ("HEAD", session, None), ("POST", session, '{"data":{}}'), ("POST", renew, None)]:
-            answer = fetch(browser, url, method, body, mode=mode)
-            assert answer["type"] == ("error" if mode == "cors" else "opaque") and not answer.get("text"), (mode, method, answer)
+            response = fetch(browser, url, method, body, mode=mode)
+            assert response["type"] == ("error" if mode == "cors" else "opaque") and not response.get("text"), (mode, method, response)
             refused((mode, method), reached=method != "HEAD")
     for method, url, body, headers in [
         ("PUT", session, '{"data":{}}', JSON),
@@ -102,7 +102,7 @@ def test_a_page_of_another_origin_changes_reads_and_slides_nothing(browser, star
     refused("same-origin mode", reached=False)
 
     assert browser.execute_script("return navigator.sendBeacon(arguments[0], '{}')", session)
-    WebDriverWait(browser, 10).until(lambda _: fetch(browser, session, mode="no-cors"))  # later than the beacon
+    WebDriverWait(browser, 10).until(lambda _: fetch(browser, session, mode="no-cors"))  # sent after the beacon
     refused("beacon")
     for html in (f'<img src="{session}">', f'<iframe src="{session}"></iframe>', f'<object data="{session}"></object>',
                  f'<link rel="stylesheet" href="{session}">'):
@@ -123,14 +123,14 @@ def test_a_page_of_another_origin_changes_reads_and_slides_nothing(browser, star
         assert "s3cret" not in browser.page_source
         refused(go)
 
-    # The user's session is as it was, and its cookie too.
+    # The user's session and its cookie are unchanged.
     browser.get(service.url + "/")
     assert browser.get_cookies() == [cookie]
     assert json.loads(fetch(browser, "/session")["text"])["data"] == {"secret": "s3cret"}
 
 
-def test_a_page_of_an_allowed_origin_may_do_all_that_the_others_may_not(browser, start, elsewhere):
-    origin = f"http://localhost:{elsewhere}"
+def test_a_page_of_an_allowed_origin_can_read_and_change_the_session(browser, start, other_site_port):
+    origin = f"http://localhost:{other_site_port}"
     service = start(SESSION_ID_TRANSPORT="cookie", SESSION_ALLOWED_ORIGINS=f"https://app.example.com,{origin}")
     log_in(browser, service)
     session = service.url + "/session"
@@ -142,10 +142,10 @@ def test_a_page_of_an_allowed_origin_may_do_all_that_the_others_may_not(browser,
     assert fetch(browser, session, "DELETE")["status"] == 204
     assert [event for event, _ in service.events()] == ["loaded", "saved", "renewed", "cleared"]
 
-    # An image says nothing of the page's origin, so that it is refused from here as well.
+    # The request of an image does not carry the page's origin, so it is refused here too.
     browser.execute_async_script(ELEMENT, f'<img src="{session}">')
     assert service.events() == [("refused", "cross-site")]
-    # Another site is another site, though it were on the list: its requests come without the cookie.
-    browser.get(f"http://127.0.0.1:{elsewhere}/")
+    # Another site would get no access even if it were on the list: its requests do not carry the cookie.
+    browser.get(f"http://127.0.0.1:{other_site_port}/")
     assert fetch(browser, session)["type"] == "error"
     assert browser.find_element(By.TAG_NAME, "body").text == ""

@@ -16,7 +16,7 @@ def text(browser, id):
 
 
 def press(browser, call, status):
-    """Presses a button by the keyboard, and waits for the answer to be shown."""
+    """Presses a button with the keyboard and waits until the response is shown."""
     button = browser.find_element(By.CSS_SELECTOR, f"[data-call={call}]")
     button.send_keys(Keys.ENTER)
     WebDriverWait(browser, 10).until(lambda _: text(browser, "status") == f"{call}: {status}" and button.is_enabled())
@@ -26,24 +26,24 @@ def press(browser, call, status):
 
 
 def console(browser):
-    """What the browser complains of, refused requests aside: it reports every 4xx."""
+    """The errors that the browser reports, except refused requests: it reports every 4xx."""
     return [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE" and entry["source"] != "network"]
 
 
 @pytest.mark.parametrize("transport", ["header", "cookie"])
-def test_it_lives_a_session_before_your_eyes(browser, start, transport):
+def test_the_page_shows_every_call_of_a_session(browser, start, transport):
     service = start(SESSION_ID_TRANSPORT=transport)
     browser.get(service.url + "/")
     assert press(browser, "create", 201) == ["created", "1", "0", "1"]
     assert transport in text(browser, "transport")
-    answer = text(browser, "answer")
+    response = text(browser, "response")
     record = json.loads(text(browser, "record"))
-    assert record["data"] == {"S": '{"fruit": "apple"}'} and record["id"]["S"] in answer
+    assert record["data"] == {"S": '{"fruit": "apple"}'} and record["id"]["S"] in response
     assert text(browser, "request").startswith("POST /session\ncontent-type: application/json")
     assert re.fullmatch(r"(2:00:00|1:59:5\d)", text(browser, "idle"))
     assert re.fullmatch(r"(12:00:00|11:59:5\d)", text(browser, "absolute"))
     before = text(browser, "idle")
-    WebDriverWait(browser, 5).until(lambda _: text(browser, "idle") < before, "it counts down")
+    WebDriverWait(browser, 5).until(lambda _: text(browser, "idle") < before, "the idle deadline counts down")
 
     assert press(browser, "load", 200) == ["loaded", "1", "1", "0"]
     assert ("x-session-id: " in text(browser, "request")) == (transport == "header")
@@ -62,7 +62,7 @@ def test_it_lives_a_session_before_your_eyes(browser, start, transport):
     assert console(browser) == []
 
 
-def test_it_says_what_is_wrong_and_goes_on(browser, start):
+def test_the_page_reports_an_error_response_and_a_stopped_server(browser, start):
     service = start()
     browser.get(service.url + "/")
     data = browser.find_element(By.ID, "data")
@@ -72,23 +72,23 @@ def test_it_says_what_is_wrong_and_goes_on(browser, start):
     service.process.terminate()
     service.process.wait()
     browser.find_element(By.CSS_SELECTOR, "[data-call=load]").click()
-    WebDriverWait(browser, 10).until(lambda _: "no answer" in text(browser, "status"))
+    WebDriverWait(browser, 10).until(lambda _: "no response" in text(browser, "status"))
 
 
-def test_every_control_is_reached_by_tab_and_has_a_name(browser, start):
+def test_every_control_has_a_name_and_is_reachable_by_tab(browser, start):
     browser.get(start().url + "/")
     reached = []
     for _ in range(11):
         ActionChains(browser).send_keys(Keys.TAB).perform()
         reached.append(browser.switch_to.active_element)
         outline = browser.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
-        assert outline != "none", f"the focus is seen on {reached[-1].tag_name}"
+        assert outline != "none", f"no visible focus on {reached[-1].tag_name}"
     names = [element.accessible_name for element in reached]
     assert all(names) and names[2:7] == ["Create", "Load", "Save", "Renew", "Clear"], names
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_readable_on_a_phone_in_either_colour_scheme(browser, start, scheme):
+def test_the_page_is_readable_on_a_phone_in_both_colour_schemes(browser, start, scheme):
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True})
     browser.get(start().url + "/")
@@ -97,7 +97,7 @@ def test_it_is_readable_on_a_phone_in_either_colour_scheme(browser, start, schem
     for selector, behind in (("body", "body"), ("p", "body"), ("section h2", "section"), ("#status", "section"), ("button", "button")):
         colours = "return [getComputedStyle(document.querySelector(arguments[0])).color, getComputedStyle(document.querySelector(arguments[1])).backgroundColor]"
         ink, paper = (luminance(colour) for colour in browser.execute_script(colours, selector, behind))
-        assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) >= 4.5, f"{selector} (WCAG 2.2, 1.4.3)"
+        assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) >= 4.5, f"contrast of {selector} (WCAG 2.2, 1.4.3)"
         if selector == "body":
             assert (ink > paper) == (scheme == "dark")
 
@@ -109,16 +109,16 @@ def luminance(colour):
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def test_it_is_a_page_of_its_own_that_loads_nothing_and_cannot_be_framed(browser, start):
+def test_the_page_loads_no_other_resource_and_cannot_be_framed(browser, start):
     service = start()
     browser.get(service.url + "/")
     loaded = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert loaded == []
-    policy = browser.execute_async_script("fetch('/').then((answer) => arguments[0](answer.headers.get('content-security-policy')))")
+    policy = browser.execute_async_script("fetch('/').then((response) => arguments[0](response.headers.get('content-security-policy')))")
     assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
 
 
-@pytest.mark.skipif("SCREENSHOT" not in os.environ, reason="SCREENSHOT names no file")
+@pytest.mark.skipif("SCREENSHOT" not in os.environ, reason="SCREENSHOT is not set")
 def test_the_screenshot(browser, start):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 1180, "height": 900, "deviceScaleFactor": 1, "mobile": False})
     browser.get(start().url + "/")

@@ -1,4 +1,4 @@
-"""A running service, and one that takes signed calls only, as API Gateway does under AWS_IAM."""
+"""Fixtures: a running service, and a gateway that accepts only signed calls, as API Gateway does under AWS_IAM."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ def dynamodb_url(started):
 
 @pytest.fixture(scope="session")
 def signed_url(service_url):
-    """A gateway before it that answers 403 to whatever is not signed by SIGNER."""
+    """A gateway in front of the service that returns 403 for every request that SIGNER has not signed."""
 
     class Gateway(BaseHTTPRequestHandler):
         def forward(self):
@@ -76,7 +76,7 @@ def signed_url(service_url):
 
 
 def is_signed(request, body):
-    """Whether the request carries SIGNER's signature, computed anew (IAM User Guide, "Signature Version 4")."""
+    """Whether the request carries SIGNER's signature, recomputed here (IAM User Guide, "Signature Version 4")."""
     authorization = request.headers.get("authorization", "")
     if "SignedHeaders=" not in authorization:
         return False
@@ -95,7 +95,7 @@ def is_signed(request, body):
 
 @pytest.fixture
 def signer():
-    """The environment of one who may call."""
+    """The environment variables of a caller with access."""
     return {
         "AWS_ACCESS_KEY_ID": SIGNER.access_key,
         "AWS_SECRET_ACCESS_KEY": SIGNER.secret_key,

@@ -1,6 +1,6 @@
-"""The built functions under cargo-lambda's emulator: another's idea of Lambda than that of our own tests.
+"""The built functions in cargo-lambda's emulator, which is independent of the Lambda emulation in this project's tests.
 
-SESSION_BOOTSTRAPS names the folder in which `cargo lambda build` left them; without it, those of this build are taken.
+SESSION_BOOTSTRAPS names the output folder of `cargo lambda build`. Without it, the functions of this build are used.
 """
 
 import json
@@ -35,7 +35,7 @@ def port(dynamodb_url):
     processes = [subprocess.Popen(watch, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)]
     deadline = time.monotonic() + 30
     while socket.socket().connect_ex(("127.0.0.1", int(port))) != 0:
-        assert time.monotonic() < deadline, "cargo lambda watch does not listen"
+        assert time.monotonic() < deadline, "cargo lambda watch is not listening"
         time.sleep(0.1)
     for name in FUNCTIONS:
         environment = {
@@ -55,7 +55,7 @@ def port(dynamodb_url):
         process.wait()
 
 
-def test_its_routes_are_those_of_the_template():
+def test_the_routes_of_cargo_lambda_match_the_template():
     cargo = tomllib.loads((ROOT / "Cargo.toml").read_text())
     router = cargo["workspace"]["metadata"]["lambda"]["watch"]["router"]
     routed = {f"{r['method']} {path}": r["function"] for path, routes in router.items() for r in routes}
@@ -64,13 +64,13 @@ def test_its_routes_are_those_of_the_template():
     assert routed == {key: re.sub("Route$", "", name).lower() for name, key in keys.items()}
 
 
-def test_a_session_lives_through_cargo_lambda_watch(port):
+def test_the_smoke_test_passes_under_cargo_lambda_watch(port):
     smoke = [ROOT / "tests/deploy/smoke", f"http://127.0.0.1:{port}/session"]
     done = subprocess.run(smoke, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_function_answers_cargo_lambda_invoke(port, tmp_path):
+def test_a_function_responds_to_cargo_lambda_invoke(port, tmp_path):
     event = {
         "version": "2.0",
         "routeKey": "POST /session",

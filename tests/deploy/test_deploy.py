@@ -1,7 +1,7 @@
-"""The deployment by hand in docs/deploy.md, as it stands there, on moto's idea of AWS.
+"""The manual deployment in docs/deploy.md, run unchanged against moto.
 
-moto invokes nothing and checks no permission: that the commands are well-formed, and make what they name, is all that
-this shows. It needs the functions that `cargo lambda build --release` built, or builds them.
+moto invokes no function and checks no permission, so this shows only that the commands are well-formed and create what
+they name. It needs the functions that `cargo lambda build --release` built, or builds them.
 """
 
 import os
@@ -19,7 +19,7 @@ FUNCTIONS = ("create", "load", "save", "renew", "clear")
 
 
 @pytest.mark.skipif("SESSION_BOOTSTRAPS" not in os.environ, reason="a release build takes minutes; .ci/run does it")
-def test_the_deployment_with_cargo_lambda_alone_works_as_it_stands():
+def test_the_deployment_with_cargo_lambda_alone_works_unchanged():
     document = (ROOT / "docs/deploy.md").read_text().split("## With cargo-lambda alone")[1]
     (script,) = re.findall(r"^```shell\n(.*?)^```", document, re.M | re.S)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)

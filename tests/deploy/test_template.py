@@ -1,4 +1,4 @@
-"""The template as data, expanded as CloudFormation gets it: routes, roles, table, settings."""
+"""The template, expanded as CloudFormation gets it: routes, roles, table, settings."""
 
 import json
 import os
@@ -28,15 +28,15 @@ ACTIONS = {
     "Renew": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"],
     "Clear": ["dynamodb:DeleteItem"],
 }
-# What moto leaves out of the stack, so that nothing here can vouch for it: it answers "not implemented" for the
-# resources of the HTTP API, and ignores the table's TimeToLiveSpecification.
+# moto leaves these out of the stack, so no test here covers their creation: it returns "not implemented" for the
+# resources of the HTTP API. It also ignores the table's TimeToLiveSpecification.
 IGNORED_BY_MOTO = {
     "AWS::ApiGatewayV2::Api",
     "AWS::ApiGatewayV2::Integration",
     "AWS::ApiGatewayV2::Route",
     "AWS::ApiGatewayV2::Stage",
 }
-# They name the API, and so cannot be created without it.
+# These refer to the API and cannot be created without it.
 NAMING_THEM = {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Lambda::Permission"}
 
 
@@ -47,18 +47,18 @@ class ManagedPolicies:
 
 @pytest.fixture(scope="session")
 def template():
-    """The template as it is written."""
+    """The template as written."""
     return yaml_parse((ROOT / "template.yaml").read_text())
 
 
 @pytest.fixture(scope="session")
 def expanded():
-    """The template as SAM hands it to CloudFormation; the code is where `sam package` would have put it."""
+    """The template as SAM passes it to CloudFormation, with the code location that `sam package` would set."""
     template = yaml_parse((ROOT / "template.yaml").read_text())
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/code.zip"
-    os.environ["AWS_DEFAULT_REGION"] = REGION  # SAM asks for one, and sends nothing
+    os.environ["AWS_DEFAULT_REGION"] = REGION  # SAM requires a region but sends no request
     return transform(template, {}, ManagedPolicies())
 
 
@@ -66,7 +66,7 @@ def of_type(expanded, type):
     return {name: r["Properties"] for name, r in expanded["Resources"].items() if r["Type"] == type}
 
 
-def test_every_route_reaches_the_function_of_its_name_and_no_other_route_exists(expanded):
+def test_each_route_invokes_its_own_function_and_no_other_route_exists(expanded):
     integrations = of_type(expanded, "AWS::ApiGatewayV2::Integration")
     reached = {}
     for route in of_type(expanded, "AWS::ApiGatewayV2::Route").values():
@@ -79,7 +79,7 @@ def test_every_route_reaches_the_function_of_its_name_and_no_other_route_exists(
         reached[route["RouteKey"]] = function
     assert reached == ROUTES
     kinds = {r["Type"] for r in expanded["Resources"].values() if r["Type"].startswith("AWS::ApiGateway")}
-    assert kinds == IGNORED_BY_MOTO, "no other kind of API resource could add a route"
+    assert kinds == IGNORED_BY_MOTO, "another kind of API resource could add a route"
 
 
 def test_the_api_may_invoke_each_function_on_its_own_route_only(expanded):
@@ -92,7 +92,7 @@ def test_the_api_may_invoke_each_function_on_its_own_route_only(expanded):
     assert allowed == ROUTES
 
 
-def test_every_route_asks_for_the_authorization_that_the_parameter_names(expanded):
+def test_every_route_uses_the_authorization_type_of_the_parameter(expanded):
     for route in of_type(expanded, "AWS::ApiGatewayV2::Route").values():
         assert route["AuthorizationType"] == {"Ref": "AuthorizationType"}
     assert expanded["Parameters"]["AuthorizationType"]["Default"] == "AWS_IAM"
@@ -118,7 +118,7 @@ def test_each_role_allows_its_own_actions_on_this_table_and_its_own_log_group(ex
         assert function["LoggingConfig"]["LogFormat"] == "JSON"
 
 
-def test_the_one_other_policy_is_for_the_customers_key_through_dynamodb(expanded):
+def test_the_only_other_policy_allows_the_customers_key_through_dynamodb(expanded):
     policies = of_type(expanded, "AWS::IAM::Policy")
     assert set(policies) == {"TableKeyPolicy"}
     assert expanded["Resources"]["TableKeyPolicy"]["Condition"] == "HasKmsKey"
@@ -128,7 +128,7 @@ def test_the_one_other_policy_is_for_the_customers_key_through_dynamodb(expanded
     assert via == {"Fn::Sub": "dynamodb.${AWS::Region}.${AWS::URLSuffix}"}
 
 
-def test_no_policy_has_a_star_in_it(expanded):
+def test_no_policy_contains_a_wildcard(expanded):
     def texts(value):
         if isinstance(value, dict):
             value = list(value.values())
@@ -146,7 +146,7 @@ def test_no_policy_has_a_star_in_it(expanded):
         assert not [text for text in texts(document) if "*" in text]
 
 
-def test_the_table_survives_mistakes(expanded):
+def test_the_table_is_protected_from_deletion_and_backed_up(expanded):
     table = expanded["Resources"]["SessionTable"]
     assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
     properties = table["Properties"]
@@ -157,11 +157,12 @@ def test_the_table_survives_mistakes(expanded):
     assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
 
 
-def test_every_setting_that_the_code_reads_is_set_by_a_parameter_with_the_codes_default(expanded):
-    code = (ROOT / "shared/src/config.rs").read_text().split("#[cfg(test)]")[0]
+def test_every_setting_has_a_parameter_with_the_default_of_the_code(expanded):
+    files = ("shared/src/config.rs", "service/src/settings.rs")
+    code = "".join((ROOT / file).read_text().split("#[cfg(test)]")[0] for file in files)
     read = set(re.findall(r'"(SESSION_[A-Z_]+)"', code))
     assert len(read) == 13
-    # The README's defaults are held to the code's by the Rust tests.
+    # The Rust tests check that the README's defaults match the code.
     readme = dict(re.findall(r"^\| `(SESSION_[A-Z_]+)` \| `?([^`|]*?)`? \|", (ROOT / "README.md").read_text(), re.M))
     for name, function in of_type(expanded, "AWS::Lambda::Function").items():
         variables = function["Environment"]["Variables"]
@@ -173,7 +174,7 @@ def test_every_setting_that_the_code_reads_is_set_by_a_parameter_with_the_codes_
             assert str(parameter["Default"]) == readme[variable], variable
 
 
-def test_other_origins_are_listed_one_by_one_or_cors_is_off(expanded):
+def test_cors_allows_only_listed_origins_and_is_off_by_default(expanded):
     parameter = expanded["Parameters"]["AllowedOrigins"]
     assert parameter["Type"] == "CommaDelimitedList" and parameter["Default"] == ""
     for origin in ("", "https://app.example.com", "https://a-1.example:8443", "http://localhost:5173"):
@@ -188,9 +189,15 @@ def test_other_origins_are_listed_one_by_one_or_cors_is_off(expanded):
 
 
 def outcomes():
-    """What the code counts calls by."""
-    names = re.findall(r'\("(\w+)", "([a-z-]+)"\)', (ROOT / "shared/src/life.rs").read_text())
-    return {event if outcome == "ok" else outcome for event, outcome in names}
+    """The metrics in which the code counts calls."""
+    report, error, failure = (
+        (ROOT / file).read_text() for file in ("shared/src/report.rs", "shared/src/error.rs", "service/src/failure.rs")
+    )
+    return (
+        set(re.findall(r'Self::\w+ => "([a-z-]+)"', report + error))
+        | set(re.findall(r'\("(?:refused|failed)", "([a-z-]+)"\)', report))
+        | set(re.findall(r'report::refused\("([a-z-]+)"\)', failure))
+    )
 
 
 def test_the_dashboard_shows_every_outcome_and_every_alarm(expanded):
@@ -206,10 +213,10 @@ def test_the_dashboard_shows_every_outcome_and_every_alarm(expanded):
     assert alarms == [f"${{{name}.Arn}}" for name in of_type(expanded, "AWS::CloudWatch::Alarm")]
 
 
-def test_the_alarms_watch_what_is_counted_and_tell_the_topic(expanded):
+def test_the_alarms_watch_existing_metrics_and_notify_the_topic(expanded):
     alarms = of_type(expanded, "AWS::CloudWatch::Alarm")
     unknown = alarms["UnknownIdsAlarm"]
-    code = (ROOT / "shared/src/logging.rs").read_text()
+    code = (ROOT / "service/src/log.rs").read_text()
     assert f'NAMESPACE: &str = "{unknown["Namespace"]}"' in code and unknown["MetricName"] in outcomes()
     assert unknown["Dimensions"] == [{"Name": "table", "Value": {"Ref": "TableName"}}]
     assert 'dimensions: [["table"]]' in code
@@ -231,15 +238,15 @@ def test_every_parameter_is_used(template):
     assert sorted(p for group in grouped for p in group["Parameters"]) == sorted(template["Parameters"])
 
 
-def test_a_call_ends_well_inside_the_functions_timeout(expanded):
-    code = (ROOT / "shared/src/client.rs").read_text()
+def test_a_call_ends_before_the_function_times_out(expanded):
+    code = (ROOT / "shared/src/dynamodb/client.rs").read_text()
     (operation,) = re.findall(r"\.operation_timeout\(Duration::from_secs\((\d+)\)\)", code)
     for function in of_type(expanded, "AWS::Lambda::Function").values():
         assert 2 * int(operation) + 1 < function["Timeout"] < 30
 
 
 @mock_aws
-def test_the_stack_can_be_created_as_far_as_moto_goes(expanded, monkeypatch):
+def test_the_part_of_the_stack_that_moto_supports_can_be_created(expanded, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
     boto3.client("s3", REGION).create_bucket(Bucket="bucket")

@@ -1,4 +1,4 @@
-"""The same over HTTP: Flask with dynamodb-session-flask."""
+"""The Python peer over HTTP: Flask with dynamodb-session-flask."""
 
 import os
 

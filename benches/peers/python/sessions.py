@@ -1,4 +1,4 @@
-"""The Python library dynamodb-session-web in Lambda functions, as simple as they can be."""
+"""The Python library dynamodb-session-web in minimal Lambda functions."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import os
 from dynamodb_session_web import NullSessionInstance, SessionDictInstance, SessionManager
 
 sessions = SessionManager(table_name=os.environ["SESSION_TABLE_NAME"])
-sessions.boto_client()  # made at init, as AWS advises
+sessions.boto_client()  # created at init, as AWS recommends
 
 
 def answer(status, body=None):
@@ -27,7 +27,7 @@ def load(event, context):
 
 
 def save(event, context):
-    """One request, where the library's own way is to load first: three."""
+    """One request. The usual way with the library, a load first, takes three."""
     session = SessionDictInstance(session_id=event["headers"]["x-session-id"])
     session.update(json.loads(event["body"])["data"])
     sessions.save(session)

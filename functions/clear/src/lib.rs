@@ -1,23 +1,18 @@
 //! `DELETE /session`: ends a session.
 
-use std::convert::Infallible;
-
-use dynamodb_web_session::SessionManager;
-use dynamodb_web_session::http::{self, Failure};
 use lambda_http::{Body, Request, Response};
+use service::{Failure, SessionService, request, response};
 
-/// Answers `204`, whether or not there was a session.
-///
-/// # Errors
-/// None: a failure is an answer too.
-pub async fn handle(sessions: &SessionManager, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(http::answer(sessions, &request, clear).await)
+/// Responds with `204`, even if there was no session.
+pub async fn handle(service: &SessionService, request: Request) -> Response<Body> {
+    service::answer(service, &request, clear).await
 }
 
-async fn clear(sessions: &SessionManager, request: &Request) -> Result<Response<Body>, Failure> {
-    let config = sessions.config();
-    if let Some(id) = http::session_id(request, config) {
-        sessions.clear(&id).await?;
+async fn clear(service: &SessionService, request: &Request) -> Result<Response<Body>, Failure> {
+    match request::session_id(request, &service.settings) {
+        Ok(id) => service.sessions.clear(&id).await?,
+        // Without an ID there is nothing to clear, and the caller gets the same response.
+        Err(failure) => failure.report(),
     }
-    http::cleared(config)
+    Ok(response::cleared(&service.settings))
 }

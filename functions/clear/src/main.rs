@@ -1,10 +1,7 @@
 //! The Lambda function `clear`.
 
-use dynamodb_web_session::http;
-use lambda_http::{Error, service_fn};
-
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let sessions = http::start()?;
-    http::run(service_fn(|request| clear::handle(&sessions, request))).await
+async fn main() -> Result<(), lambda_http::Error> {
+    let service = service::start()?;
+    service::run(|request| clear::handle(&service, request)).await
 }

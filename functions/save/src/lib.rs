@@ -1,22 +1,17 @@
 //! `PUT /session`: saves a session's data, its timeouts, or both.
 
-use std::convert::Infallible;
-
-use dynamodb_web_session::http::{self, Failure};
-use dynamodb_web_session::{SessionManager, Update};
+use dynamodb_web_session::Update;
 use lambda_http::{Body, Request, Response};
+use service::{Failure, SessionService, request, response};
 
-/// Answers `204`, `412` when `If-Match` does not hold, or `404` when the session is dead or was never issued.
-///
-/// # Errors
-/// None: a failure is an answer too.
-pub async fn handle(sessions: &SessionManager, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(http::answer(sessions, &request, save).await)
+/// Responds with `204`, `412` when `If-Match` does not hold, or `404` when the session is dead or was never issued.
+pub async fn handle(service: &SessionService, request: Request) -> Response<Body> {
+    service::answer(service, &request, save).await
 }
 
-async fn save(sessions: &SessionManager, request: &Request) -> Result<Response<Body>, Failure> {
-    let config = sessions.config();
-    let body = http::session_body(request, config)?;
+async fn save(service: &SessionService, request: &Request) -> Result<Response<Body>, Failure> {
+    let SessionService { sessions, settings } = service;
+    let body = request::session_body(request, settings)?;
     if body.is_empty() {
         return Err(Failure::BadRequest("a save needs `data`, a timeout, or both"));
     }
@@ -24,12 +19,12 @@ async fn save(sessions: &SessionManager, request: &Request) -> Result<Response<B
         data: body.data,
         idle_timeout_seconds: body.idle_timeout_seconds,
         absolute_timeout_seconds: body.absolute_timeout_seconds,
-        if_match: http::if_match(request)?,
+        if_match: request::if_match(request)?,
     };
-    let Some(id) = http::session_id(request, config) else {
-        // What is wrong with the update is said first, as it is to those who send an ID that was never issued.
-        sessions.check(&update)?;
-        return Err(Failure::NoSession);
+    let id = match request::session_id(request, settings) {
+        Ok(id) => id,
+        // A bad update comes first, as it does for an ID that was never issued: the two must not differ.
+        Err(no_id) => return Err(sessions.validate(&update).err().map_or(no_id, Failure::Invalid)),
     };
-    http::saved(&sessions.update(&id, update).await?)
+    Ok(response::saved(&sessions.update(&id, update).await?))
 }

@@ -1,13 +1,12 @@
-//! The load function, with its connection opened at init by a load that finds nothing.
+//! The load function, with its connection opened at init by a load that finds no session.
 
-use dynamodb_web_session::{SessionId, http};
-use lambda_http::{Error, service_fn};
+use dynamodb_web_session::SessionId;
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let sessions = http::start()?;
-    let nobody: SessionId = "A".repeat(43).parse()?;
-    sessions.load::<Value>(&nobody).await?;
-    http::run(service_fn(|request| load::handle(&sessions, request))).await
+async fn main() -> Result<(), lambda_http::Error> {
+    let service = service::start()?;
+    let unknown: SessionId = "A".repeat(43).parse()?;
+    service.sessions.load::<Value>(&unknown).await?;
+    service::run(|request| load::handle(&service, request)).await
 }

@@ -1,0 +1,88 @@
+//! Protection against pages of other sites, where the callers are browsers: the cookie's attributes, and the origin of
+//! each request.
+
+use dynamodb_web_session::{Session, Timeouts};
+use lambda_http::Request;
+use lambda_http::http::header::{COOKIE, HeaderMap, HeaderName, ORIGIN};
+
+use crate::failure::Failure;
+use crate::request::is_json;
+use crate::settings::{SameSite, Settings};
+
+/// Generic, as OWASP asks ("Session ID Name Fingerprinting"), and bound to one host by its prefix
+/// (RFC 6265bis, "The `__Host-` Prefix").
+const ID_COOKIE: &str = "__Host-id";
+
+/// Fetch Metadata Request Headers (W3C). A page cannot set it or leave it out.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The values of the cookies with our name. Other cookies may hold anything.
+pub(crate) fn id_cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(ID_COOKIE.as_bytes())?.strip_prefix(b"="))
+}
+
+/// The `Set-Cookie` value that hands a session to its browser just after the session was used.
+pub(crate) fn issue_cookie<T>(session: &Session<T>, settings: &Settings) -> String {
+    let id = session.id().expose();
+    let attributes = attributes(settings);
+    match settings.cookie_persistent {
+        true => format!("{ID_COOKIE}={id}; {attributes}; Max-Age={}", remaining_seconds(session)),
+        false => format!("{ID_COOKIE}={id}; {attributes}"),
+    }
+}
+
+/// Seconds from the session's last use to its absolute deadline.
+fn remaining_seconds<T>(session: &Session<T>) -> u64 {
+    let Timeouts { idle_seconds, .. } = session.timeouts;
+    session.absolute_deadline().plus_seconds(idle_seconds).seconds_since(session.idle_deadline())
+}
+
+/// The `Set-Cookie` value that deletes the cookie.
+pub(crate) fn expire_cookie(settings: &Settings) -> String {
+    format!("{ID_COOKIE}=; {}; Max-Age=0", attributes(settings))
+}
+
+fn attributes(settings: &Settings) -> &'static str {
+    match settings.cookie_same_site {
+        SameSite::Strict => "Path=/; Secure; HttpOnly; SameSite=Strict",
+        SameSite::Lax => "Path=/; Secure; HttpOnly; SameSite=Lax",
+    }
+}
+
+/// Refuses, in cookie transport, what a page of another origin may have sent: a browser adds the cookie to each request,
+/// whichever page makes it.
+///
+/// # Errors
+/// [`Failure::CrossSite`]; and [`Failure::NotJson`] for a body of another type, since a page of another origin can send
+/// such a body without a preflight (Fetch Standard, "CORS-safelisted request-header").
+pub(crate) fn refuse_cross_site(request: &Request, settings: &Settings) -> Result<(), Failure> {
+    if !settings.is_cookie_transport() {
+        return Ok(());
+    }
+    if is_cross_site(request, settings) {
+        return Err(Failure::CrossSite);
+    }
+    if !request.body().is_empty() && !request.method().is_safe() && !is_json(request.headers()) {
+        return Err(Failure::NotJson);
+    }
+    Ok(())
+}
+
+/// Whether a page of another origin, and not of an allowed one, may have sent the request.
+///
+/// A load is refused too, since it slides the session's deadline. Without `Sec-Fetch-Site` (old browsers, other clients)
+/// a load may pass, because these send no `Origin` with a load of their own origin; other calls must name an allowed
+/// origin (OWASP Cross-Site Request Forgery Prevention Cheat Sheet, "Fetch Metadata headers").
+fn is_cross_site(request: &Request, settings: &Settings) -> bool {
+    let headers = request.headers();
+    let origin = headers.get(ORIGIN);
+    let is_allowed = origin.is_some_and(|origin| settings.allows_origin(origin.as_bytes()));
+    let is_same_origin = match headers.get(SEC_FETCH_SITE).map(|value| value.as_bytes()) {
+        Some(b"same-origin") => true,
+        Some(b"none") => request.method().is_safe(), // the user's own action, such as a bookmark
+        Some(_) => false,
+        None => request.method().is_safe() && origin.is_none(),
+    };
+    !(is_allowed || is_same_origin)
+}

@@ -1,0 +1,91 @@
+//! The HTTP service: what turns API Gateway's events into calls of the session crate, and their results into responses.
+//!
+//! A request passes from [`run`] to a function's handler, which reads it ([`request`]), calls the session crate, and
+//! makes the response ([`response`]) within [`answer`].
+
+mod browser;
+mod failure;
+pub mod log;
+pub mod request;
+pub mod response;
+mod settings;
+
+use std::convert::Infallible;
+
+use dynamodb_web_session::{Config, ConfigError, SessionManager, lambda_client};
+use lambda_http::http::header::HOST;
+use lambda_http::request::LambdaRequest;
+use lambda_http::tower::ServiceBuilder;
+use lambda_http::{Adapter, Body, LambdaEvent, Request, Response, lambda_runtime, service_fn};
+
+pub use failure::Failure;
+pub use settings::{AllowedOrigin, IdTransport, MalformedOrigin, SameSite, Settings};
+
+/// Sessions, and how they are served over HTTP.
+#[derive(Clone, Debug)]
+pub struct SessionService {
+    /// The sessions.
+    pub sessions: SessionManager,
+    /// How they are served.
+    pub settings: Settings,
+}
+
+/// Starts a function: its log, and the sessions that its environment describes.
+///
+/// # Errors
+/// The first setting that is not accepted.
+pub fn start() -> Result<SessionService, ConfigError> {
+    let config = Config::from_env()?;
+    let settings = Settings::from_env()?;
+    log::init(&config.table_name);
+    Ok(SessionService { sessions: SessionManager::new(lambda_client()?, config)?, settings })
+}
+
+/// Serves API Gateway's events with `handle`.
+///
+/// # Errors
+/// When Lambda's Runtime API is unreachable.
+pub async fn run<R>(handle: impl Fn(Request) -> R) -> Result<(), lambda_http::Error>
+where
+    R: Future<Output = Response<Body>> + Send,
+{
+    let handle = service_fn(|request| {
+        let response = handle(request);
+        async move { Ok::<_, Infallible>(response.await) }
+    });
+    let service = ServiceBuilder::new().map_request(without_url).layer_fn(Adapter::from).service(handle);
+    lambda_runtime::run(service).await
+}
+
+/// Removes the parts of an event that lambda_http makes a URL of: it panics when they are not a URL, as with a `<` in
+/// the query. No function needs the URL.
+pub fn without_url(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest> {
+    if let LambdaRequest::ApiGatewayV2(request) = &mut event.payload {
+        request.raw_path = Some("/".to_owned());
+        request.raw_query_string = None;
+        request.request_context.stage = None;
+        request.request_context.domain_name = None;
+        request.headers.remove(HOST);
+    }
+    event
+}
+
+/// Handles a request: refuses cross-site requests, makes the response of a failure, and adds the headers that every
+/// response carries.
+pub async fn answer(
+    service: &SessionService,
+    request: &Request,
+    handle: impl AsyncFnOnce(&SessionService, &Request) -> Result<Response<Body>, Failure>,
+) -> Response<Body> {
+    log::name_request(request, async {
+        let result = match browser::refuse_cross_site(request, &service.settings) {
+            Ok(()) => handle(service, request).await,
+            Err(failure) => Err(failure),
+        };
+        response::with_common_headers(result.unwrap_or_else(|failure| {
+            failure.report();
+            response::refusal(&failure, &service.settings)
+        }))
+    })
+    .await
+}

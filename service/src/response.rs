@@ -1,0 +1,185 @@
+//! What is sent back: session documents, and problem details (RFC 9457).
+//!
+//! To write a response cannot fail: what could make it fail is checked before the session is touched.
+
+use dynamodb_web_session::{ETag, Error, LoggableId, Session};
+use lambda_http::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+};
+use lambda_http::http::{HeaderValue, StatusCode};
+use lambda_http::{Body, Response};
+use serde::Serialize;
+
+use crate::browser;
+use crate::failure::Failure;
+use crate::settings::{IdTransport, Settings};
+
+/// W3C, "Clear Site Data". Browsers act on it over HTTPS and on localhost.
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// The session document.
+#[derive(Serialize)]
+struct SessionDocument<'a, T> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<&'a str>,
+    loggable_session_id: &'a LoggableId,
+    data: &'a T,
+    created: String,
+    expires: String,
+    idle_timeout_seconds: u64,
+    absolute_timeout_seconds: u64,
+}
+
+impl<'a, T: Serialize> SessionDocument<'a, T> {
+    fn of(session: &'a Session<T>) -> Self {
+        Self {
+            session_id: None,
+            loggable_session_id: session.loggable_id(),
+            data: &session.data,
+            created: session.created().to_string(),
+            expires: session.expires().to_string(),
+            idle_timeout_seconds: session.timeouts.idle_seconds,
+            absolute_timeout_seconds: session.timeouts.absolute_seconds,
+        }
+    }
+
+    fn into_response(self, status: StatusCode, etag: &ETag) -> Response<Body> {
+        let mut response = json(status, "application/json", &self);
+        set(&mut response, ETAG, etag.as_str());
+        response
+    }
+}
+
+/// A response that carries a new session ID: `201` to a create, `200` to a renewal.
+pub fn issued<T: Serialize>(status: StatusCode, session: &Session<T>, settings: &Settings) -> Response<Body> {
+    let mut document = SessionDocument::of(session);
+    match settings.id_transport {
+        IdTransport::Header => {
+            document.session_id = Some(session.id().expose());
+            document.into_response(status, session.etag())
+        }
+        IdTransport::Cookie => {
+            let mut response = document.into_response(status, session.etag());
+            set(&mut response, SET_COOKIE, &browser::issue_cookie(session, settings));
+            response
+        }
+    }
+}
+
+/// `200`, with the session document.
+pub fn loaded<T: Serialize>(session: &Session<T>) -> Response<Body> {
+    SessionDocument::of(session).into_response(StatusCode::OK, session.etag())
+}
+
+/// `204`, with the tag of the stored data.
+pub fn saved(etag: &ETag) -> Response<Body> {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    set(&mut response, ETAG, etag.as_str());
+    response
+}
+
+/// `204`. A browser deletes its cookie, and what else the site has stored if a setting says so.
+pub fn cleared(settings: &Settings) -> Response<Body> {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    if settings.is_cookie_transport() {
+        set(&mut response, SET_COOKIE, &browser::expire_cookie(settings));
+        if settings.clear_site_data {
+            set(&mut response, CLEAR_SITE_DATA, r#""cookies", "storage""#);
+        }
+    }
+    response
+}
+
+/// Problem details (RFC 9457).
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+/// The error response of a failure. The body of a 5xx is constant: it says nothing of the inside.
+pub(crate) fn refusal(failure: &Failure, settings: &Settings) -> Response<Body> {
+    let detail = Some(failure.to_string());
+    match failure {
+        Failure::BadRequest(_) | Failure::IfMatch(_) => bad_request(detail),
+        Failure::NotJson => {
+            problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON", detail)
+        }
+        // The cookie stays: another site must not be able to log the user out.
+        Failure::CrossSite => problem(StatusCode::FORBIDDEN, "cross-site", "Cross-site request", detail),
+        Failure::MissingId | Failure::MalformedId | Failure::NoSession => no_such_session(settings),
+        Failure::Invalid(error) | Failure::Session(error) => match error {
+            Error::DataTooDeep { .. } | Error::TimeoutOutOfRange { .. } => bad_request(detail),
+            Error::NotFound(_) => no_such_session(settings),
+            Error::Changed => {
+                problem(StatusCode::PRECONDITION_FAILED, "session-changed", "The session has changed", detail)
+            }
+            Error::DataTooLarge { .. } => {
+                problem(StatusCode::PAYLOAD_TOO_LARGE, "data-too-large", "The data is too large", detail)
+            }
+            Error::Unavailable(_) => unavailable(),
+            // `Error` is non-exhaustive; an error that has no response of its own is an internal one.
+            _ => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", None),
+        },
+    }
+}
+
+fn bad_request(detail: Option<String>) -> Response<Body> {
+    problem(StatusCode::BAD_REQUEST, "bad-request", "The request is malformed", detail)
+}
+
+/// The same bytes for every reason why there is no session.
+fn no_such_session(settings: &Settings) -> Response<Body> {
+    let mut response = problem(StatusCode::NOT_FOUND, "no-such-session", "There is no such session", None);
+    if settings.is_cookie_transport() {
+        set(&mut response, SET_COOKIE, &browser::expire_cookie(settings));
+    }
+    response
+}
+
+fn unavailable() -> Response<Body> {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let mut response = problem(status, "unavailable", "The service is temporarily unavailable", None);
+    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    response
+}
+
+fn problem(status: StatusCode, name: &str, title: &str, detail: Option<String>) -> Response<Body> {
+    let r#type = format!("urn:problem-type:dynamodb-web-session:{name}");
+    let problem = Problem { r#type: &r#type, title, status: status.as_u16(), detail };
+    json(status, "application/problem+json", &problem)
+}
+
+/// Adds the headers that every response carries.
+pub(crate) fn with_common_headers(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Texts, numbers, and data that was read from JSON can always be written as JSON.
+fn json(status: StatusCode, content_type: &'static str, document: &impl Serialize) -> Response<Body> {
+    let mut response = empty(status);
+    *response.body_mut() = Body::Text(serde_json::to_string(document).unwrap_or_default());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = status;
+    response
+}
+
+/// Session IDs, entity tags and our constants are always header values.
+fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}

@@ -1,0 +1,94 @@
+//! The DynamoDB client: where it finds its settings, how long it waits, and how often it tries.
+
+use std::time::Duration;
+
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::{BehaviorVersion, ConfigLoader, Region};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::{ReconnectMode, RetryConfig};
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{Builder, StalledStreamProtectionConfig};
+
+use super::connector::Connections;
+use crate::config::Config;
+use crate::error::ConfigError;
+
+/// The AWS SDK's own settings, with the connector, the timeouts and the retries of
+/// [`SessionManager::connect`](crate::SessionManager::connect). Each of them can be replaced: with `.http_client(…)` by
+/// the SDK's own connector, for example, which knows proxies.
+///
+/// An operation ends within 4 seconds. A renewal starts its last two operations within a second of its start, and the
+/// template gives a function 10 seconds. Certificates are verified with Mozilla's roots, or with those in the PEM file
+/// that `AWS_CA_BUNDLE` names.
+///
+/// # Errors
+/// `AWS_CA_BUNDLE` names a file without a certificate.
+pub fn aws_defaults() -> Result<ConfigLoader, ConfigError> {
+    Ok(aws_config::defaults(BehaviorVersion::latest())
+        .http_client(Connections::new()?)
+        .retry_config(retries())
+        .stalled_stream_protection(stalled_stream_protection())
+        .timeout_config(timeouts()))
+}
+
+/// A client with [`aws_defaults`], except where `config` says otherwise.
+pub(crate) async fn from_aws_config(config: &Config) -> Result<Client, ConfigError> {
+    let mut loader = aws_defaults()?;
+    if let Some(region) = &config.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    let mut client = Builder::from(&loader.load().await);
+    if let Some(url) = &config.endpoint_url {
+        // Here and not on the loader, whose URL AWS_ENDPOINT_URL_DYNAMODB would override.
+        client = client.endpoint_url(url);
+    }
+    Ok(Client::from_conf(client.build()))
+}
+
+/// The client of a Lambda function. It reads the environment variables that Lambda sets (Lambda Developer Guide,
+/// "Defined runtime environment variables") and those that choose the SDK's endpoint.
+///
+/// It does not look for profiles, web identities or instance metadata: a function has none, and that code is a quarter
+/// of a function's size (ADR 9).
+///
+/// # Errors
+/// `AWS_CA_BUNDLE` names a file without a certificate.
+pub fn lambda_client() -> Result<Client, ConfigError> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let is_true = |name| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let mut client = Builder::new()
+        .behavior_version(BehaviorVersion::latest())
+        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+        .http_client(Connections::new()?)
+        .region(variable("AWS_REGION").map(Region::new))
+        .retry_config(retries())
+        .stalled_stream_protection(stalled_stream_protection())
+        .timeout_config(timeouts());
+    if !is_true("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") {
+        client
+            .set_endpoint_url(variable("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| variable("AWS_ENDPOINT_URL")));
+    }
+    client.set_use_dual_stack(Some(is_true("AWS_USE_DUALSTACK_ENDPOINT")));
+    client.set_use_fips(Some(is_true("AWS_USE_FIPS_ENDPOINT")));
+    Ok(Client::from_conf(client.build()))
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(3)
+        // The connector itself drops a connection that failed.
+        .with_reconnect_mode(ReconnectMode::ReuseAllConnections)
+}
+
+/// Off: an attempt's own timeout ends a stalled stream sooner, and the protection costs each call.
+fn stalled_stream_protection() -> StalledStreamProtectionConfig {
+    StalledStreamProtectionConfig::disabled()
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(1))
+        .operation_attempt_timeout(Duration::from_secs(2))
+        .operation_timeout(Duration::from_secs(4))
+        .build()
+}

@@ -1,0 +1,6 @@
+//! Everything that knows DynamoDB.
+
+pub(crate) mod client;
+mod compression;
+mod connector;
+pub(crate) mod table;

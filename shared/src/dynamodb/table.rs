@@ -1,0 +1,545 @@
+//! The session table: every DynamoDB expression is in this file.
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, Put, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem,
+};
+
+use super::compression;
+use crate::clock::Timestamp;
+use crate::error::{Absence, BoxError, Error};
+use crate::etag::{ETag, IfMatch};
+use crate::id::LoggableId;
+use crate::manager::Update;
+use crate::report::Call;
+use crate::timeouts::{Deadlines, Timeouts};
+
+/// Without it an expired or cleared session could be written back to life: TTL deletes days late, and an
+/// update of a missing item creates it. A comparison with a missing attribute is false.
+const ALIVE: &str = "expires > :now AND absolute_expires > :now AND created >= :not_before";
+
+/// A key that is taken keeps its record.
+const NOT_TAKEN: &str = "attribute_not_exists(id)";
+
+type Item = HashMap<String, AttributeValue>;
+
+/// The contents of one item of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) data: String,
+    pub(crate) etag: ETag,
+    pub(crate) created: Timestamp,
+    pub(crate) idle_seconds: u64,
+    pub(crate) deadlines: Deadlines,
+}
+
+/// The result of a save.
+pub(crate) struct Saved {
+    /// The tag of the stored data.
+    pub(crate) etag: ETag,
+    /// The time that the idle deadline counts from.
+    pub(crate) at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    client: Client,
+    name: String,
+    /// Sessions that were created earlier are dead.
+    not_before: Timestamp,
+}
+
+impl Table {
+    pub(crate) fn new(client: Client, name: String, not_before: Timestamp) -> Self {
+        Self { client, name, not_before }
+    }
+
+    /// Stores a new record. False: the key is taken.
+    pub(crate) async fn insert(
+        &self,
+        call: &mut Call<'_>,
+        id: &LoggableId,
+        record: &Record,
+    ) -> Result<bool, Error> {
+        call.request();
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(record.to_item(id)))
+            .condition_expression(NOT_TAKEN)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let attempts = Attempts::default();
+        match put.customize().interceptor(attempts.clone()).send().await {
+            Ok(output) => {
+                call.add_write(output.consumed_capacity());
+                Ok(true)
+            }
+            // IDs are random, so the key was taken by an earlier attempt of this request whose response was lost.
+            Err(error) if is_failed_condition(&error) => Ok(attempts.more_than_one()),
+            Err(error) => Err(classify(error)),
+        }
+    }
+
+    /// The record of a live session.
+    pub(crate) async fn get(&self, call: &mut Call<'_>, id: &LoggableId) -> Result<Record, Error> {
+        call.request();
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key("id", string(id.as_str()))
+            // An eventually consistent read could return a session for up to a second after its end.
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let output = get.send().await.map_err(classify)?;
+        call.add_read(output.consumed_capacity());
+        let item = output.item.ok_or(Error::NotFound(Absence::Unknown))?;
+        self.require_alive(&item, call.now())?;
+        Record::from_item(item)
+    }
+
+    /// The condition [`ALIVE`], for an item that has been read.
+    fn require_alive(&self, item: &Item, now: Timestamp) -> Result<(), Error> {
+        let deadlines = deadlines(item)?;
+        if timestamp(item, "created")? < self.not_before {
+            Err(Error::NotFound(Absence::Revoked))
+        } else if deadlines.is_alive(now) {
+            Ok(())
+        } else if now < deadlines.absolute {
+            Err(Error::NotFound(Absence::IdleExpired))
+        } else {
+            Err(Error::NotFound(Absence::AbsoluteExpired))
+        }
+    }
+
+    /// Slides the idle deadline of a live session, and returns the time that it counts from.
+    pub(crate) async fn touch(&self, call: &mut Call<'_>, id: &LoggableId) -> Result<Timestamp, Error> {
+        let now = call.request();
+        self.send_touch(call, id, now, ReturnValue::None).await?;
+        Ok(now)
+    }
+
+    /// Slides the idle deadline of a live session and reads its record, in one request.
+    pub(crate) async fn touch_and_get(&self, call: &mut Call<'_>, id: &LoggableId) -> Result<Record, Error> {
+        let now = call.request();
+        Record::from_item(self.send_touch(call, id, now, ReturnValue::AllNew).await?)
+    }
+
+    async fn send_touch(
+        &self,
+        call: &mut Call<'_>,
+        id: &LoggableId,
+        now: Timestamp,
+        returned: ReturnValue,
+    ) -> Result<Item, Error> {
+        let update = self
+            .update_item(id, now)
+            .update_expression("SET expires = idle_timeout + :now")
+            .condition_expression(ALIVE)
+            .return_values(returned);
+        match update.send().await {
+            Ok(output) => {
+                call.add_write(output.consumed_capacity());
+                Ok(output.attributes.unwrap_or_default())
+            }
+            Err(error) => Err(self.refused(error, now, Error::NotFound(Absence::Unknown))),
+        }
+    }
+
+    /// Changes a live session, which counts as a use of it.
+    pub(crate) async fn save(
+        &self,
+        call: &mut Call<'_>,
+        id: &LoggableId,
+        update: Update<String>,
+    ) -> Result<Saved, Error> {
+        let now = call.request();
+        let new_etag = update.data.as_deref().map(ETag::of);
+        let request = self.save_request(id, update, new_etag.as_ref(), now);
+        let attempts = Attempts::default();
+        match request.customize().interceptor(attempts.clone()).send().await {
+            Ok(output) => {
+                call.add_write(output.consumed_capacity());
+                let stored = || etag(&mut output.attributes.unwrap_or_default());
+                Ok(Saved { etag: new_etag.map_or_else(stored, Ok)?, at: now })
+            }
+            // An earlier attempt may have been carried out though its response was lost; then the condition has met our
+            // own save. This cannot be known: another caller may have saved the same data.
+            Err(error) if attempts.more_than_one() && is_failed_condition(&error) => {
+                Err(Error::Unavailable(error.into()))
+            }
+            Err(error) => Err(self.refused(error, now, Error::Changed)),
+        }
+    }
+
+    fn save_request(
+        &self,
+        id: &LoggableId,
+        update: Update<String>,
+        new_etag: Option<&ETag>,
+        now: Timestamp,
+    ) -> UpdateItemFluentBuilder {
+        let mut request = self.update_item(id, now);
+        let mut set = Vec::new();
+        match (update.data, new_etag) {
+            (Some(data), Some(etag)) => {
+                set.push("#data = :data, etag = :etag");
+                request = request
+                    .expression_attribute_names("#data", "data") // a reserved word
+                    .expression_attribute_values(":data", compression::to_attribute(data))
+                    .expression_attribute_values(":etag", string(etag.as_str()));
+            }
+            // The caller gets the tag in any case, and DynamoDB returns only attributes that are set.
+            _ => {
+                set.push("etag = etag");
+                request = request.return_values(ReturnValue::UpdatedNew);
+            }
+        }
+        match update.idle_timeout_seconds {
+            Some(seconds) => {
+                set.push("idle_timeout = :idle, expires = :idle_deadline");
+                request = request
+                    .expression_attribute_values(":idle", number(seconds))
+                    .expression_attribute_values(":idle_deadline", time(now.plus_seconds(seconds)));
+            }
+            None => set.push("expires = idle_timeout + :now"),
+        }
+        if let Some(seconds) = update.absolute_timeout_seconds {
+            set.push("absolute_expires = created + :absolute");
+            request = request.expression_attribute_values(":absolute", number(seconds));
+        }
+        let (condition, tags) = if_match_condition(&update.if_match);
+        for (name, tag) in tags {
+            request = request.expression_attribute_values(name, string(tag.as_str()));
+        }
+        request.update_expression(format!("SET {}", set.join(", "))).condition_expression(condition)
+    }
+
+    /// Moves a live session to another ID, completely or not at all, which counts as a use of it. `None`: the session
+    /// is dead, differs from `record` by now, or another write was in progress.
+    pub(crate) async fn rename(
+        &self,
+        call: &mut Call<'_>,
+        old: &LoggableId,
+        new: &LoggableId,
+        record: &Record,
+    ) -> Result<Option<Record>, Error> {
+        let now = call.request();
+        let moved =
+            Record { deadlines: Deadlines::new(record.timeouts(), record.created, now), ..record.clone() };
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(moved.to_item(new)))
+            .condition_expression(NOT_TAKEN)
+            .build()
+            .map_err(|error| Error::Refused(error.into()))?;
+        let transaction = self
+            .client
+            .transact_write_items()
+            .transact_items(
+                TransactWriteItem::builder().delete(self.delete_unchanged(old, record, now)?).build(),
+            )
+            .transact_items(TransactWriteItem::builder().put(put).build())
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match transaction.send().await {
+            Ok(output) => {
+                output.consumed_capacity().iter().for_each(|consumed| call.add_write(Some(consumed)));
+                Ok(Some(moved))
+            }
+            Err(error) => require_conflict(error).map(|()| None),
+        }
+    }
+
+    /// The part of a renewal that deletes the old record, if it is still what `record` says. A save may have changed it;
+    /// a slide of the idle deadline does not matter.
+    fn delete_unchanged(&self, id: &LoggableId, record: &Record, now: Timestamp) -> Result<Delete, Error> {
+        let condition = format!(
+            "{ALIVE} AND etag = :etag AND idle_timeout = :idle AND absolute_expires = :absolute_deadline"
+        );
+        Delete::builder()
+            .table_name(&self.name)
+            .key("id", string(id.as_str()))
+            .condition_expression(condition)
+            .expression_attribute_values(":now", time(now))
+            .expression_attribute_values(":not_before", time(self.not_before))
+            .expression_attribute_values(":etag", string(record.etag.as_str()))
+            .expression_attribute_values(":idle", number(record.idle_seconds))
+            .expression_attribute_values(":absolute_deadline", time(record.deadlines.absolute))
+            .build()
+            .map_err(|error| Error::Refused(error.into()))
+    }
+
+    /// Deletes the record of a session, dead or alive.
+    pub(crate) async fn delete(&self, call: &mut Call<'_>, id: &LoggableId) -> Result<(), Error> {
+        let now = call.request();
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .key("id", string(id.as_str()))
+            .return_values(ReturnValue::AllOld) // so that the log can say what has ended
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let output = delete.send().await.map_err(classify)?;
+        call.add_write(output.consumed_capacity());
+        let item = output.attributes.ok_or(Error::NotFound(Absence::Unknown))?;
+        match self.require_alive(&item, now) {
+            Err(Error::CorruptRecord(_)) => Ok(()), // it is deleted now
+            result => result,
+        }
+    }
+
+    fn update_item(&self, id: &LoggableId, now: Timestamp) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.name)
+            .key("id", string(id.as_str()))
+            .expression_attribute_values(":now", time(now))
+            .expression_attribute_values(":not_before", time(self.not_before))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            // It tells why a condition failed, without another request.
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+
+    /// Why an update was refused. `otherwise`: the condition failed though the session is alive.
+    fn refused(&self, error: SdkError<UpdateItemError>, now: Timestamp, otherwise: Error) -> Error {
+        if !is_failed_condition(&error) {
+            return classify(error);
+        }
+        let item = match error.into_service_error() {
+            UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
+            _ => None,
+        };
+        match item.map(|item| self.require_alive(&item, now)) {
+            None => Error::NotFound(Absence::Unknown),
+            Some(Err(error)) => error,
+            Some(Ok(())) => otherwise,
+        }
+    }
+}
+
+impl Record {
+    /// The record of a session that is created now.
+    pub(crate) fn new(data: String, timeouts: Timeouts, now: Timestamp) -> Self {
+        Self {
+            etag: ETag::of(&data),
+            data,
+            created: now,
+            idle_seconds: timeouts.idle_seconds,
+            deadlines: Deadlines::new(timeouts, now, now),
+        }
+    }
+
+    fn to_item(&self, id: &LoggableId) -> Item {
+        HashMap::from([
+            ("id".into(), string(id.as_str())),
+            ("data".into(), compression::to_attribute(self.data.clone())),
+            ("etag".into(), string(self.etag.as_str())),
+            ("created".into(), time(self.created)),
+            ("idle_timeout".into(), number(self.idle_seconds)),
+            ("expires".into(), time(self.deadlines.idle)),
+            ("absolute_expires".into(), time(self.deadlines.absolute)),
+        ])
+    }
+
+    fn from_item(mut item: Item) -> Result<Self, Error> {
+        Ok(Self {
+            data: item
+                .remove("data")
+                .and_then(compression::from_attribute)
+                .ok_or(Error::CorruptRecord("data"))?,
+            etag: etag(&mut item)?,
+            created: timestamp(&item, "created")?,
+            idle_seconds: whole_number(&item, "idle_timeout")?,
+            deadlines: deadlines(&item)?,
+        })
+    }
+
+    /// The timeouts of the session.
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            idle_seconds: self.idle_seconds,
+            absolute_seconds: self.deadlines.absolute.seconds_since(self.created),
+        }
+    }
+}
+
+/// The condition of a save, and the values that it refers to.
+fn if_match_condition(if_match: &IfMatch) -> (String, Vec<(String, &ETag)>) {
+    match if_match {
+        IfMatch::Any => (ALIVE.to_owned(), Vec::new()),
+        IfMatch::OneOf(tags) => {
+            let tags: Vec<_> =
+                tags.iter().enumerate().map(|(i, tag)| (format!(":if_match_{i}"), tag)).collect();
+            let names: Vec<_> = tags.iter().map(|(name, _)| name.as_str()).collect();
+            (format!("{ALIVE} AND etag IN ({})", names.join(", ")), tags)
+        }
+    }
+}
+
+/// Counts the attempts that the SDK makes for one operation.
+#[derive(Clone, Debug, Default)]
+struct Attempts(Arc<AtomicU32>);
+
+impl Attempts {
+    fn more_than_one(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 1
+    }
+}
+
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "Attempts"
+    }
+
+    fn read_before_attempt(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+fn is_failed_condition<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
+}
+
+/// `Ok`: the transaction was cancelled by its conditions or by another write to one of its items. Otherwise the fault.
+fn require_conflict(error: SdkError<TransactWriteItemsError>) -> Result<(), Error> {
+    let Some(TransactWriteItemsError::TransactionCanceledException(reasons)) = error.as_service_error()
+    else {
+        return Err(classify(error));
+    };
+    let reasons: Vec<_> = reasons.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect();
+    let any_is = |codes: &[&str]| reasons.iter().any(|reason| codes.contains(reason));
+    if any_is(&["ThrottlingError", "ProvisionedThroughputExceeded"]) {
+        Err(Error::Unavailable(error.into()))
+    } else if any_is(&["ConditionalCheckFailed", "TransactionConflict"]) {
+        Ok(())
+    } else {
+        Err(classify(error))
+    }
+}
+
+/// Separates faults that may pass by themselves from those that need an operator.
+fn classify<E>(error: SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    let may_pass = match &error {
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        SdkError::ServiceError(answer) => {
+            answer.raw().status().is_server_error()
+                || matches!(
+                    answer.err().code(),
+                    Some(
+                        "ProvisionedThroughputExceededException"
+                            | "RequestLimitExceeded"
+                            | "ThrottlingException"
+                            | "TransactionConflictException"
+                            | "TransactionInProgressException"
+                    )
+                )
+        }
+        _ => false,
+    };
+    if may_pass { Error::Unavailable(error.into()) } else { Error::Refused(error.into()) }
+}
+
+fn string(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+fn number(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+fn time(timestamp: Timestamp) -> AttributeValue {
+    number(timestamp.epoch_seconds())
+}
+
+fn etag(item: &mut Item) -> Result<ETag, Error> {
+    let text = match item.remove("etag") {
+        Some(AttributeValue::S(text)) => ETag::stored(text),
+        _ => None,
+    };
+    text.ok_or(Error::CorruptRecord("etag"))
+}
+
+fn whole_number(item: &Item, attribute: &'static str) -> Result<u64, Error> {
+    match item.get(attribute) {
+        Some(AttributeValue::N(number)) => number.parse().map_err(|_| Error::CorruptRecord(attribute)),
+        _ => Err(Error::CorruptRecord(attribute)),
+    }
+}
+
+fn timestamp(item: &Item, attribute: &'static str) -> Result<Timestamp, Error> {
+    whole_number(item, attribute).map(Timestamp::from_epoch_seconds)
+}
+
+fn deadlines(item: &Item) -> Result<Deadlines, Error> {
+    Ok(Deadlines { idle: timestamp(item, "expires")?, absolute: timestamp(item, "absolute_expires")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SessionId;
+
+    fn record() -> Record {
+        let timeouts = Timeouts { idle_seconds: 30, absolute_seconds: 100 };
+        Record::new(r#"{"a":1}"#.into(), timeouts, Timestamp::from_epoch_seconds(1_800_000_000))
+    }
+
+    fn item() -> Item {
+        record().to_item(SessionId::generate(32).unwrap().loggable())
+    }
+
+    #[test]
+    fn a_record_comes_back_from_its_item() {
+        let back = Record::from_item(item()).unwrap();
+        assert_eq!(back.data, record().data);
+        assert_eq!(back.etag, record().etag);
+        assert_eq!(back.created, record().created);
+        assert_eq!(back.deadlines, record().deadlines);
+        assert_eq!(back.timeouts(), Timeouts { idle_seconds: 30, absolute_seconds: 100 });
+    }
+
+    #[test]
+    fn an_item_has_the_documented_attributes_and_no_others() {
+        let item = item();
+        let mut names: Vec<_> = item.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["absolute_expires", "created", "data", "etag", "expires", "id", "idle_timeout"]);
+    }
+
+    #[test]
+    fn a_missing_or_odd_attribute_is_named() {
+        for attribute in ["data", "etag", "created", "idle_timeout", "expires", "absolute_expires"] {
+            for broken in [None, Some(AttributeValue::Bool(true)), Some(AttributeValue::N("1.5".into()))] {
+                let mut item = item();
+                item.remove(attribute);
+                if let Some(value) = broken {
+                    item.insert(attribute.into(), value);
+                }
+                let error = Record::from_item(item).unwrap_err();
+                assert!(matches!(error, Error::CorruptRecord(named) if named == attribute), "{error:?}");
+            }
+        }
+    }
+}

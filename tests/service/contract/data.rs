@@ -1,0 +1,115 @@
+//! `data` comes back as it was sent, byte for byte.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::harness::Service;
+
+/// Sends `data` in a create and in a save, and asserts that both come back unchanged.
+async fn assert_comes_back(service: &Service, data: &str) {
+    let body = format!("{{\"data\":{data}}}");
+    let created = service.post().text(&body).send().await;
+    let expected = format!("\"data\":{data},\"created\"");
+    assert!(created.assert_status(201).body.contains(&expected), "{data}");
+    let id = created.session_id();
+    assert!(service.load(&id).await.body.contains(&expected), "{data}");
+
+    let other = service.create(json!({})).await;
+    let saved = service.put().id(&other).text(&body).send().await;
+    assert_eq!(
+        saved.assert_status(204).header("etag"),
+        created.header("etag"),
+        "derived from the bytes alone"
+    );
+    assert!(service.load(&other).await.body.contains(&expected), "{data}");
+}
+
+/// DynamoDB charges a write for every KB.
+#[tokio::test]
+async fn large_data_is_stored_deflated_and_comes_back_through_every_call() {
+    let service = Service::start().await;
+    let text = format!(r#"{{"list":[{}1.0]}}"#, r#"{"fruit":"apple"},"#.repeat(500));
+    assert_comes_back(&service, &text).await;
+
+    let id = service.post().text(format!("{{\"data\":{text}}}")).send().await.session_id();
+    let record = service.record(&id).await.unwrap();
+    let stored = record["data"].as_b().expect("deflated").as_ref().len();
+    assert!(stored * 10 < text.len(), "{stored} of {}", text.len());
+
+    let renewed = service.renew(&id).await;
+    assert!(renewed.body.contains(&text));
+    let id = renewed.session_id();
+    let small = service.save(&id, json!({ "data": { "fruit": "apple" } })).await;
+    small.assert_status(204);
+    let record = service.record(&id).await.unwrap();
+    assert_eq!(record["data"].as_s().unwrap(), r#"{"fruit":"apple"}"#, "as it can be read");
+}
+
+#[tokio::test]
+async fn odd_numbers_escapes_key_order_and_spaces_survive() {
+    let service = Service::start().await;
+    for data in [
+        "{}",
+        "{ }",
+        "{\"b\":1,\"a\":2,\"B\":3}",
+        "{\"a\":1,\"a\":2}",
+        "{\"a\":0.1000,\"b\":1E+2,\"c\":-0,\"d\":-0.0,\"e\":1e999,\"f\":-1e-999}",
+        "{\"a\":123456789012345678901234567890.123456789012345678901234567890}",
+        "{\"a\":9007199254740993,\"b\":18446744073709551617}",
+        r#"{"a":"\u0041\/\"\\\b\f\n\r\t","\u00e9":"é","emoji":"\ud83c\udf6a🍪","lone":"\ud800"}"#,
+        "{\"\":\"\",\" \":null,\"nul\":\"\\u0000\",\"del\":\"\u{7f}\",\"bom\":\"\u{feff}\",\"ls\":\"\u{2028}\"}",
+        "{\n\t\"a\" : [ 1 , 2 ,\r\n { } , [ ] ] }",
+        "{\"data\":{\"data\":{}},\"session_id\":\"x\",\"created\":0}",
+        "{\"a\":true,\"b\":false,\"c\":null}",
+    ] {
+        assert_comes_back(&service, data).await;
+    }
+}
+
+/// JSON text, spelt in all the ways that the grammar allows.
+fn json_object() -> impl Strategy<Value = String> {
+    let space = prop_oneof![4 => Just(""), 1 => Just(" "), 1 => Just("\n\t")];
+    let string = proptest::collection::vec(
+        prop_oneof![
+            "[a-zA-Z0-9 {}\\[\\],:/é🍪]",
+            prop_oneof![
+                Just("\\\""),
+                Just("\\\\"),
+                Just("\\/"),
+                Just("\\b"),
+                Just("\\n"),
+                Just("\\u0000"),
+                Just("\\ud83c\\udf6a"),
+                Just("\\uDFFF"),
+            ]
+            .prop_map(str::to_owned),
+        ],
+        0..8,
+    )
+    .prop_map(|parts| format!("\"{}\"", parts.concat()));
+    let number = "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,4})?";
+    let leaf = prop_oneof![string.clone(), number, Just("true".to_owned()), Just("null".to_owned())];
+    let value = leaf.prop_recursive(4, 40, 5, move |inner| {
+        let member =
+            (string.clone(), space.clone(), inner.clone()).prop_map(|(k, s, v)| format!("{k}{s}:{s}{v}"));
+        prop_oneof![
+            proptest::collection::vec(inner, 0..5).prop_map(|items| format!("[{}]", items.join(","))),
+            proptest::collection::vec(member, 0..5).prop_map(|members| format!("{{{}}}", members.join(" ,"))),
+        ]
+    });
+    proptest::collection::vec(value, 0..4).prop_map(|values| {
+        let members: Vec<_> =
+            values.iter().enumerate().map(|(i, value)| format!("\"{i}\":{value}")).collect();
+        format!("{{{}}}", members.join(","))
+    })
+}
+
+#[test]
+fn generated_objects_survive() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let service = runtime.block_on(Service::start());
+    let config = ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(data in json_object())| {
+        runtime.block_on(assert_comes_back(&service, &data));
+    });
+}

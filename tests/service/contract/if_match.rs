@@ -1,0 +1,107 @@
+//! `If-Match` on a save (RFC 9110, section 13.1.1).
+
+use serde_json::json;
+
+use crate::harness::{Answer, Service};
+use dynamodb_web_session::SessionId;
+
+async fn save_if_match(service: &Service, id: &SessionId, if_match: &str, value: u64) -> Answer {
+    service
+        .put()
+        .id(id)
+        .header("if-match", if_match)
+        .json(&json!({ "data": { "value": value } }))
+        .send()
+        .await
+}
+
+#[tokio::test]
+async fn a_save_goes_through_only_on_data_that_its_sender_has_seen() {
+    let service = Service::start().await;
+    let id = service.create(json!({ "value": 1 })).await;
+    let seen = service.load(&id).await.header("etag").to_owned();
+
+    let saved = save_if_match(&service, &id, &seen, 2).await;
+    saved.assert_status(204);
+    save_if_match(&service, &id, &seen, 3).await.problem(412);
+    assert_eq!(service.load(&id).await.data(), json!({ "value": 2 }));
+    save_if_match(&service, &id, saved.header("etag"), 4).await.assert_status(204);
+    assert_eq!(service.load(&id).await.data(), json!({ "value": 4 }));
+}
+
+#[tokio::test]
+async fn a_refused_save_changes_nothing_at_all() {
+    let service = Service::start().await;
+    let id = service.create(json!({ "value": 1 })).await;
+    let before = service.record(&id).await;
+    service.clock.advance(5);
+    let body = json!({ "data": {}, "idle_timeout_seconds": 5, "absolute_timeout_seconds": 50 });
+    service.put().id(&id).header("if-match", "\"other\"").json(&body).send().await.problem(412);
+    assert_eq!(service.record(&id).await, before);
+}
+
+#[tokio::test]
+async fn a_list_a_star_and_two_headers_match_as_the_rfc_says() {
+    let service = Service::start().await;
+    let id = service.create(json!({ "value": 0 })).await;
+    for form in ["\"a\", TAG", "TAG,\"b,c\"", "*", "TAG, TAG", "W/\"x\" , TAG"] {
+        let tag = service.load(&id).await.header("etag").to_owned();
+        save_if_match(&service, &id, &form.replace("TAG", &tag), 1).await.assert_status(204);
+    }
+    let tag = service.load(&id).await.header("etag").to_owned();
+    let twice = service.put().id(&id).header("if-match", "\"a\"").header("if-match", &tag);
+    twice.json(&json!({ "data": {} })).send().await.assert_status(204);
+}
+
+#[tokio::test]
+async fn weak_and_foreign_tags_do_not_match() {
+    let service = Service::start().await;
+    let id = service.create(json!({ "value": 0 })).await;
+    let tag = service.load(&id).await.header("etag").to_owned();
+    let unquoted = tag.trim_matches('"');
+    for if_match in
+        [&format!("W/{tag}"), "\"\"", "\"other\"", &format!("\"{unquoted}x\""), &format!("\"W/{unquoted}\"")]
+    {
+        save_if_match(&service, &id, if_match, 1).await.problem(412);
+    }
+    assert_eq!(service.load(&id).await.data(), json!({ "value": 0 }));
+}
+
+#[tokio::test]
+async fn a_malformed_if_match_is_refused_and_not_ignored() {
+    let service = Service::start().await;
+    let id = service.create(json!({ "value": 0 })).await;
+    let too_many = vec!["\"a\""; 101].join(",");
+    for if_match in ["", " ", ",", "unquoted", "\"open", "*, \"a\"", "\"a\" \"b\"", &too_many] {
+        let detail = save_if_match(&service, &id, if_match, 1).await.problem(400);
+        assert!(detail.contains("If-Match"), "{detail}");
+    }
+    let not_text = service.put().id(&id).header("if-match", [0x22, 0xff, 0x22]);
+    let status = not_text.json(&json!({ "data": {} })).send().await.status.as_u16();
+    assert!([400, 412].contains(&status), "{status}");
+    assert_eq!(service.load(&id).await.data(), json!({ "value": 0 }));
+    let hundred = vec!["\"a\""; 100].join(",");
+    save_if_match(&service, &id, &hundred, 1).await.problem(412);
+}
+
+#[tokio::test]
+async fn timeouts_alone_can_be_saved_under_if_match() {
+    let service = Service::start().await;
+    let id = service.create(json!({})).await;
+    let tag = service.load(&id).await.header("etag").to_owned();
+    let body = json!({ "idle_timeout_seconds": 10 });
+    service.put().id(&id).header("if-match", "\"other\"").json(&body).send().await.problem(412);
+    let saved = service.put().id(&id).header("if-match", &tag).json(&body).send().await;
+    assert_eq!(saved.assert_status(204).header("etag"), tag);
+}
+
+#[tokio::test]
+async fn on_a_dead_session_it_is_not_found_and_not_a_failed_precondition() {
+    let service = Service::start().await;
+    let id = service.create_with(json!({ "idle_timeout_seconds": 5 })).await;
+    let tag = service.load(&id).await.header("etag").to_owned();
+    service.clock.advance(5);
+    for if_match in [&*tag, "\"other\"", "*"] {
+        save_if_match(&service, &id, if_match, 1).await.problem(404);
+    }
+}

@@ -1,0 +1,93 @@
+//! The crate, as another Rust Lambda uses it.
+
+use dynamodb_web_session::{Absence, Clock, Config, Error, IfMatch, SessionManager, Timeouts, Update};
+use serde_json::{Value, json};
+
+use crate::harness::Service;
+
+#[tokio::test]
+async fn the_crate_and_the_service_share_their_sessions() {
+    let service = Service::start().await;
+    let session = service.sessions.create(json!({ "from": "crate" })).await.unwrap();
+    assert_eq!(service.load(session.id()).await.data(), json!({ "from": "crate" }));
+
+    let id = service.create(json!({ "from": "service" })).await;
+    let loaded = service.sessions.load::<Value>(&id).await.unwrap().unwrap();
+    assert_eq!(loaded.data, json!({ "from": "service" }));
+    assert_eq!(loaded.created(), service.clock.now());
+    assert_eq!(loaded.expires(), service.clock.now().plus_seconds(7200));
+}
+
+#[tokio::test]
+async fn a_saved_session_knows_its_new_tag_and_deadline() {
+    let service = Service::start().await;
+    let mut session = service.sessions.create(json!({})).await.unwrap();
+    service.clock.advance(100);
+    session.data = json!({ "a": 1 });
+    session.timeouts = Timeouts { idle_seconds: 50, absolute_seconds: 120 };
+    service.sessions.save(&mut session).await.unwrap();
+    let loaded = service.sessions.load::<Value>(session.id()).await.unwrap().unwrap();
+    assert_eq!(loaded.etag(), session.etag());
+    assert_eq!(loaded.expires(), session.expires());
+    assert_eq!(session.expires(), service.clock.now().plus_seconds(20));
+    assert_eq!(loaded.timeouts, session.timeouts);
+}
+
+#[tokio::test]
+async fn a_dead_session_loads_as_none_and_cannot_be_saved() {
+    let service = Service::start().await;
+    let mut session = service.sessions.create(json!({})).await.unwrap();
+    service.sessions.clear(session.id()).await.unwrap();
+    service.sessions.clear(session.id()).await.unwrap();
+    assert!(service.sessions.load::<Value>(session.id()).await.unwrap().is_none());
+    assert!(matches!(service.sessions.save(&mut session).await, Err(Error::NotFound(Absence::Unknown))));
+    assert!(matches!(
+        service.sessions.save_if_unchanged(&mut session).await,
+        Err(Error::NotFound(Absence::Unknown))
+    ));
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_or_read_is_an_error_that_keeps_its_source() {
+    let service = Service::start().await;
+    let not_json = std::collections::HashMap::from([((1, 2), 3)]);
+    assert!(matches!(service.sessions.create(not_json).await, Err(Error::Serialize(_))));
+    let session = service.sessions.create(json!({ "a": 1 })).await.unwrap();
+    let error = service.sessions.load::<Vec<u8>>(session.id()).await.unwrap_err();
+    assert!(std::error::Error::source(&error).unwrap().is::<serde_json::Error>(), "{error:?}");
+    let error = service.sessions.create_with((), Timeouts { idle_seconds: 0, absolute_seconds: 1 }).await;
+    assert!(matches!(error, Err(Error::TimeoutOutOfRange { timeout: "idle_timeout_seconds", .. })));
+}
+
+#[tokio::test]
+async fn a_part_can_be_updated_under_a_condition() {
+    let service = Service::start().await;
+    let session = service.sessions.create(json!({ "a": 1 })).await.unwrap();
+    let update = |if_match| Update::<Value> {
+        data: None,
+        idle_timeout_seconds: Some(9),
+        absolute_timeout_seconds: None,
+        if_match,
+    };
+    let stale = "\"stale\"".parse().unwrap();
+    assert!(matches!(service.sessions.update(session.id(), update(stale)).await, Err(Error::Changed)));
+    let current = IfMatch::OneOf(vec![session.etag().clone()]);
+    let etag = service.sessions.update(session.id(), update(current)).await.unwrap();
+    assert_eq!(&etag, session.etag());
+}
+
+#[tokio::test]
+async fn a_bad_setting_is_refused_before_anything_is_sent() {
+    let config = Config { id_bytes: 8, ..Config::default() };
+    let error = SessionManager::connect(config).await.unwrap_err();
+    assert_eq!(error.to_string(), "SESSION_ID_BYTES must be a whole number from 16 to 128; it is 8");
+}
+
+#[tokio::test]
+async fn nothing_that_is_printed_shows_an_id() {
+    let service = Service::start().await;
+    let session = service.sessions.create(json!({})).await.unwrap();
+    let shown = format!("{session:?} {:#?} {:?}", session.id(), service.sessions);
+    assert!(!shown.contains(session.id().expose()));
+    assert!(shown.contains(session.loggable_id().as_str()) && shown.contains(&service.table));
+}

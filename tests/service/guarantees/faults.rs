@@ -1,0 +1,274 @@
+//! The table service fails: the answer says so, and says nothing else.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use dynamodb_web_session::{Config, Error, SessionManager};
+use local::dynamodb;
+use serde_json::{Value, json};
+
+use crate::harness::{Action, Call, Loss, Service};
+
+/// Every call, on a session that is there.
+async fn calls(service: &Service) -> [Call; 5] {
+    let id = service.create(json!({})).await;
+    [
+        service.post(),
+        service.get().id(&id),
+        service.put().id(&id).json(&json!({ "data": {} })),
+        service.post_renew().id(&service.create(json!({})).await),
+        service.delete().id(&id),
+    ]
+}
+
+#[tokio::test]
+async fn throttling_and_failure_are_503_with_retry_after_and_never_404() {
+    let service = Service::start().await;
+    for (status, error) in [
+        (400, "ProvisionedThroughputExceededException"),
+        (400, "ThrottlingException"),
+        (400, "RequestLimitExceeded"),
+        (500, "InternalServerError"),
+        (503, "ServiceUnavailable"),
+    ] {
+        for call in calls(&service).await {
+            service.proxy.respond(3, status, error);
+            let answer = call.send().await;
+            assert_eq!(answer.problem(503), "", "{error}");
+            assert_eq!(answer.header("retry-after"), "1");
+            assert!(!answer.body.contains("meddled") && !answer.body.contains(error));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fault_that_passes_is_not_noticed() {
+    let service = Service::start().await;
+    for (call, status) in calls(&service).await.into_iter().zip([201, 200, 204, 200, 204]) {
+        service.proxy.respond(1, 500, "InternalServerError");
+        call.send().await.assert_status(status);
+    }
+}
+
+/// The template gives a function 10 seconds; what Lambda ends by itself is a 500 without a body.
+#[tokio::test]
+async fn a_service_that_never_answers_is_503_before_the_function_times_out() {
+    let service = Service::start().await;
+    for call in calls(&service).await {
+        (0..3).for_each(|_| service.proxy.on_next(async |_| Action::Stall));
+        tokio::time::timeout(Duration::from_secs(9), call.send()).await.unwrap().problem(503);
+        service.proxy.forget();
+    }
+    // The longest: the read is answered at the last moment, and the slide never.
+    let id = service.create(json!({})).await;
+    service.clock.advance(60);
+    service.proxy.on_next(async |_| Action::Stall);
+    service.proxy.on_next(async |get| Action::Forward(get));
+    (0..3).for_each(|_| service.proxy.on_next(async |_| Action::Stall));
+    tokio::time::timeout(Duration::from_secs(9), service.load(&id)).await.unwrap().problem(503);
+}
+
+/// Once: the second try answers. Each time: nothing is said of what was done, and what was done is done.
+async fn an_answer_is_lost(loss: Loss) {
+    let service = Service::start().await;
+    for (call, status) in calls(&service).await.into_iter().zip([201, 200, 204, 200, 204]) {
+        service.proxy.on_next(async move |body| Action::Lose(body, loss));
+        call.send().await.assert_status(status);
+    }
+    for call in calls(&service).await {
+        (0..3).for_each(|_| service.proxy.on_next(async move |body| Action::Lose(body, loss)));
+        let answer = tokio::time::timeout(Duration::from_secs(9), call.send()).await.unwrap();
+        answer.problem(503);
+        assert_eq!(answer.header("retry-after"), "1");
+        service.proxy.forget();
+    }
+    let id = service.create(json!({ "count": 1 })).await;
+    (0..3).for_each(|_| service.proxy.on_next(async move |body| Action::Lose(body, loss)));
+    service.save(&id, json!({ "data": { "count": 2 } })).await.problem(503);
+    assert!(service.proxy.operations().len() <= 1 + 3, "retries are bounded");
+    service.proxy.forget();
+    assert_eq!(service.load(&id).await.data(), json!({ "count": 2 }));
+    (0..3).for_each(|_| service.proxy.on_next(async move |body| Action::Lose(body, loss)));
+    service.clear(&id).await.problem(503);
+    service.proxy.forget();
+    service.load(&id).await.problem(404);
+}
+
+#[tokio::test]
+async fn an_answer_replaced_by_a_failure_is_not_taken_for_one() {
+    an_answer_is_lost(Loss::Failure).await;
+}
+
+#[tokio::test]
+async fn an_answer_lost_with_its_connection_is_asked_for_again() {
+    an_answer_is_lost(Loss::Reset).await;
+}
+
+#[tokio::test]
+async fn half_an_answer_is_none() {
+    an_answer_is_lost(Loss::Cut).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_is_none() {
+    an_answer_is_lost(Loss::Stalled).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_what_its_checksum_says_is_none() {
+    an_answer_is_lost(Loss::Damaged).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_reset_is_opened_again() {
+    let service = Service::start().await;
+    for (call, status) in calls(&service).await.into_iter().zip([201, 200, 204, 200, 204]) {
+        service.proxy.on_next(async |_| Action::Reset);
+        call.send().await.assert_status(status);
+    }
+    for call in calls(&service).await {
+        (0..3).for_each(|_| service.proxy.on_next(async |_| Action::Reset));
+        call.send().await.problem(503);
+    }
+}
+
+/// Whoever wants to lose nothing to such a save sends `If-Match`.
+#[tokio::test]
+async fn the_second_try_of_a_save_without_if_match_writes_over_what_came_between() {
+    let service = Service::start().await;
+    let id = service.create(json!({ "by": "nobody" })).await;
+    service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure));
+    let (sessions, other) = (service.sessions.clone(), id.clone());
+    service.proxy.on_next(async move |body| {
+        let mut session = sessions.load::<Value>(&other).await.unwrap().unwrap();
+        assert_eq!(session.data, json!({ "by": "the first" }));
+        session.data = json!({ "by": "the second" });
+        sessions.save(&mut session).await.unwrap();
+        Action::Forward(body)
+    });
+    service.save(&id, json!({ "data": { "by": "the first" } })).await.assert_status(204);
+    assert_eq!(service.load(&id).await.data(), json!({ "by": "the first" }));
+}
+
+#[tokio::test]
+async fn a_save_whose_second_try_meets_the_first_is_not_denied() {
+    let service = Service::start().await;
+    // Under If-Match the second try meets what the first has done.
+    let id = service.create(json!({ "count": 1 })).await;
+    let tag = service.load(&id).await.header("etag").to_owned();
+    let save = service.put().id(&id).header("if-match", &tag).json(&json!({ "data": { "count": 2 } }));
+    service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure));
+    save.send().await.problem(503);
+    assert_eq!(service.load(&id).await.data(), json!({ "count": 2 }));
+
+    // A retry that is refused for another reason is refused all the same.
+    service.proxy.respond(1, 500, "InternalServerError");
+    service.proxy.respond(1, 400, "AccessDeniedException");
+    service.save(&id, json!({ "data": { "count": 3 } })).await.problem(500);
+
+    // A save that ends the session meets its own work as well.
+    service.clock.advance(10);
+    service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure));
+    service.save(&id, json!({ "absolute_timeout_seconds": 10 })).await.problem(503);
+    service.load(&id).await.problem(404);
+}
+
+#[tokio::test]
+async fn a_create_whose_answers_were_lost_is_made_once() {
+    let service = Service::start().await;
+    for _ in 0..2 {
+        service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure));
+    }
+    let id = service.post().send().await.session_id();
+    assert_eq!(service.proxy.operations().len(), 3);
+    assert_eq!(service.records().await, 1);
+    service.load(&id).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn a_slide_whose_answer_was_lost_is_made_again() {
+    let service = Service::start().await;
+    let id = service.create(json!({})).await;
+    service.clock.advance(60);
+    service.proxy.on_next(async |get| Action::Forward(get));
+    service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure));
+    service.load(&id).await.assert_status(200);
+}
+
+/// The SDK sends a token with a transaction, by which DynamoDB knows it again.
+#[tokio::test]
+async fn a_renewal_whose_answer_was_lost_succeeds_and_leaves_one_session() {
+    let service = Service::start().await;
+    let old = service.create(json!({})).await;
+    service.proxy.on_next(async |get| Action::Forward(get));
+    service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure));
+    let new = service.renew(&old).await.assert_status(200).session_id();
+    service.load(&new).await.assert_status(200);
+    assert_eq!(service.records().await, 1);
+}
+
+#[tokio::test]
+async fn a_refusal_is_500_with_nothing_of_the_inside_in_it() {
+    let service = Service::start().await;
+    let mut answers = Vec::new();
+    for error in ["ResourceNotFoundException", "AccessDeniedException", "ValidationException"] {
+        for call in calls(&service).await {
+            service.proxy.respond(1, 400, error);
+            let answer = call.send().await;
+            assert_eq!(answer.problem(500), "");
+            answers.push(answer);
+        }
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "one body for all of them");
+}
+
+#[tokio::test]
+async fn a_record_that_somebody_altered_is_500_and_stays_as_it_is() {
+    let service = Service::start().await;
+    for (attribute, value) in [
+        ("data", AttributeValue::N("1".into())),
+        ("data", AttributeValue::S("not json".into())),
+        ("expires", AttributeValue::S("soon".into())),
+        ("created", AttributeValue::Null(true)),
+        ("etag", AttributeValue::S("line\nbreak".into())),
+    ] {
+        let id = service.create(json!({})).await;
+        service.tamper(&id, attribute, value).await;
+        let before = service.record(&id).await;
+        let status = service.load(&id).await.status.as_u16();
+        assert!([500, 404].contains(&status), "{attribute}: {status}");
+        assert_eq!(service.record(&id).await, before);
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_out_of_reach_is_unavailable_and_not_an_absent_session() {
+    let service = Service::start().await;
+    let id = service.create(json!({})).await;
+    // A port that nobody listens on: bound, and given back.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let client = dynamodb::client(&format!("http://127.0.0.1:{port}")).await.unwrap();
+    let sessions = SessionManager::new(client, Config::default()).unwrap();
+    let error = sessions.load::<Value>(&id).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_missing_table_is_refused_and_its_name_stays_inside() {
+    let service = Service::start().await;
+    let id = service.create(json!({})).await;
+    service.dynamodb.delete_table().table_name(&service.table).send().await.unwrap();
+    let answer = service.load(&id).await;
+    answer.problem(500);
+    assert!(!answer.body.contains(&service.table));
+}
+
+#[tokio::test]
+async fn three_taken_ids_in_a_row_end_a_create() {
+    let service = Service::start().await;
+    service.proxy.respond(3, 400, "ConditionalCheckFailedException");
+    service.post().send().await.problem(500);
+    assert_eq!(service.proxy.operations().len(), 3);
+    assert_eq!(service.records().await, 0);
+}

@@ -1,0 +1,283 @@
+//! A service for each test, and the calls to it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_runtime::client::retries::RetryPartition;
+use dynamodb_web_session::{Clock, Config, ManualClock, SessionId, SessionManager, SystemClock};
+use local::{Gateway, Template, dynamodb};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use service::{IdTransport, SessionService, Settings};
+use tokio::net::TcpListener;
+
+use super::proxy::Proxy;
+
+/// A running service with a table of its own and a clock that stands still.
+pub struct Service {
+    pub clock: ManualClock,
+    pub proxy: Proxy,
+    pub table: String,
+    pub dynamodb: Client,
+    /// The same sessions through the crate.
+    pub sessions: SessionManager,
+    pub url: String,
+    http: reqwest::Client,
+}
+
+impl Service {
+    /// A service with the default settings.
+    pub async fn start() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    /// A service with other settings of the sessions.
+    pub async fn with(config: Config) -> Self {
+        Self::with_all(config, Settings::default()).await
+    }
+
+    /// A service with other settings of how it is served.
+    pub async fn served(settings: Settings) -> Self {
+        Self::with_all(Config::default(), settings).await
+    }
+
+    pub async fn with_all(config: Config, settings: Settings) -> Self {
+        let endpoint = table_service().await;
+        let dynamodb = dynamodb::client(&endpoint).await.unwrap();
+        let template = Template::load().unwrap();
+        let table = unique_table_name();
+        dynamodb::ensure_table(&dynamodb, &table, &template.table).await.unwrap();
+
+        let proxy = Proxy::before(endpoint).await;
+        let clock = ManualClock::starting_at(SystemClock.now());
+        let config = Config { table_name: table.clone(), ..config };
+        // The SDK has one retry budget for each process; here each service gets its own.
+        let client = dynamodb::client(&proxy.url).await.unwrap().config().to_builder();
+        let client = Client::from_conf(client.retry_partition(RetryPartition::new(table.clone())).build());
+        let sessions = SessionManager::new(client, config).unwrap().with_clock(clock.clone());
+        let gateway =
+            Gateway::new(template, SessionService { sessions: sessions.clone(), settings }).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/session", listener.local_addr().unwrap());
+        tokio::spawn(gateway.serve(listener, std::future::pending()));
+        // The server ends a connection that is idle for 30 seconds, perhaps just as a call is sent on it.
+        let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(10)).build().unwrap();
+        Self { clock, proxy, table, dynamodb, sessions, url, http }
+    }
+
+    pub fn request(&self, method: Method) -> Call {
+        Call(self.http.request(method, &self.url))
+    }
+
+    pub fn post(&self) -> Call {
+        self.request(Method::POST)
+    }
+
+    pub fn get(&self) -> Call {
+        self.request(Method::GET)
+    }
+
+    pub fn put(&self) -> Call {
+        self.request(Method::PUT)
+    }
+
+    pub fn post_renew(&self) -> Call {
+        Call(self.http.post(format!("{}/renew", self.url)))
+    }
+
+    pub fn delete(&self) -> Call {
+        self.request(Method::DELETE)
+    }
+
+    /// Creates a session that holds `data`, and returns its ID.
+    pub async fn create(&self, data: Value) -> SessionId {
+        self.create_with(json!({ "data": data })).await
+    }
+
+    pub async fn create_with(&self, body: Value) -> SessionId {
+        let answer = self.post().json(&body).send().await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        answer.session_id()
+    }
+
+    pub async fn load(&self, id: &SessionId) -> Answer {
+        self.get().id(id).send().await
+    }
+
+    pub async fn save(&self, id: &SessionId, body: Value) -> Answer {
+        self.put().id(id).json(&body).send().await
+    }
+
+    pub async fn renew(&self, id: &SessionId) -> Answer {
+        self.post_renew().id(id).send().await
+    }
+
+    pub async fn clear(&self, id: &SessionId) -> Answer {
+        self.delete().id(id).send().await
+    }
+
+    /// The record of a session, read directly from the table.
+    pub async fn record(&self, id: &SessionId) -> Option<HashMap<String, AttributeValue>> {
+        let key = AttributeValue::S(id.loggable().to_string());
+        let get = self.dynamodb.get_item().table_name(&self.table).key("id", key).consistent_read(true);
+        get.send().await.unwrap().item
+    }
+
+    /// A number in a session's record.
+    pub async fn recorded(&self, id: &SessionId, attribute: &str) -> u64 {
+        self.record(id).await.unwrap()[attribute].as_n().unwrap().parse().unwrap()
+    }
+
+    /// Writes an attribute of a session's record directly to the table.
+    pub async fn tamper(&self, id: &SessionId, attribute: &str, value: AttributeValue) {
+        let key = AttributeValue::S(id.loggable().to_string());
+        let update = self.dynamodb.update_item().table_name(&self.table).key("id", key);
+        let update = update
+            .update_expression("SET #attribute = :value")
+            .expression_attribute_names("#attribute", attribute)
+            .expression_attribute_values(":value", value);
+        update.send().await.unwrap();
+    }
+
+    /// How many records the table holds.
+    pub async fn records(&self) -> usize {
+        let scan = self.dynamodb.scan().table_name(&self.table).consistent_read(true);
+        scan.send().await.unwrap().items().len()
+    }
+
+    /// The DynamoDB operations of `calls`.
+    pub async fn operations_of(&self, calls: impl Future<Output = Answer>) -> Vec<String> {
+        self.proxy.forget();
+        calls.await;
+        self.proxy.operations()
+    }
+}
+
+/// Cookie transport, otherwise the default settings.
+pub fn cookies() -> Settings {
+    Settings { id_transport: IdTransport::Cookie, ..Settings::default() }
+}
+
+/// The table service that the tests run on.
+pub async fn table_service() -> String {
+    match std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
+        Ok(url) => url,
+        Err(_) => dynamodb::start_embedded(None).await.unwrap(),
+    }
+}
+
+fn unique_table_name() -> String {
+    static TABLES: AtomicU64 = AtomicU64::new(0);
+    let started = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    format!("sessions-{}-{started}-{}", std::process::id(), TABLES.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A request that is not sent yet.
+pub struct Call(reqwest::RequestBuilder);
+
+impl Call {
+    pub fn id(self, id: &SessionId) -> Self {
+        self.header("x-session-id", id.expose())
+    }
+
+    pub fn cookie(self, id: &SessionId) -> Self {
+        self.header("cookie", format!("__Host-id={}", id.expose()))
+    }
+
+    /// As a browser marks a request of a page of the service's own origin.
+    pub fn by_page(self) -> Self {
+        self.header("sec-fetch-site", "same-origin")
+    }
+
+    /// Adds a header. Existing ones stay.
+    pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        let name: HeaderName = name.parse().unwrap();
+        Self(self.0.header(name, HeaderValue::from_bytes(value.as_ref()).unwrap()))
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.text(body.to_string())
+    }
+
+    /// A body that is sent as JSON, valid or not.
+    pub fn text(self, body: impl AsRef<[u8]>) -> Self {
+        Self(self.0.header("content-type", "application/json").body(body.as_ref().to_vec()))
+    }
+
+    /// A body without a content type.
+    pub fn untyped(self, body: impl AsRef<[u8]>) -> Self {
+        Self(self.0.body(body.as_ref().to_vec()))
+    }
+
+    pub async fn send(self) -> Answer {
+        self.send_and_name().await.0
+    }
+
+    /// The answer, and the ID of the request.
+    pub async fn send_and_name(self) -> (Answer, String) {
+        let response = self.0.send().await.unwrap();
+        let status = response.status();
+        let mut headers = response.headers().clone();
+        headers.remove("date");
+        let request_id = headers.remove("apigw-requestid").map(|id| id.to_str().unwrap().to_owned());
+        let body = response.text().await.unwrap();
+        (Answer { status, headers, body }, request_id.unwrap_or_default())
+    }
+}
+
+/// A response, without the date and the request's ID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    pub fn data(&self) -> Value {
+        self.json()["data"].clone()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn session_id(&self) -> SessionId {
+        // Without a parser: data may hold what it refuses, such as half a surrogate pair.
+        let after = self.body.split_once("\"session_id\":\"").unwrap().1;
+        after.split('"').next().unwrap().parse().unwrap()
+    }
+
+    /// The ID in the cookie that the answer sets.
+    pub fn cookie_id(&self) -> SessionId {
+        let cookie = self.header("set-cookie");
+        cookie.strip_prefix("__Host-id=").unwrap().split(';').next().unwrap().parse().unwrap()
+    }
+
+    /// Asserts that this is a problem document (RFC 9457) of `status`, and returns its detail.
+    #[track_caller]
+    pub fn problem(&self, status: u16) -> String {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        let r#type = problem["type"].as_str().unwrap();
+        assert!(r#type.starts_with("urn:problem-type:dynamodb-web-session:"), "{type}");
+        assert!(!problem["title"].as_str().unwrap().is_empty());
+        problem["detail"].as_str().unwrap_or_default().to_owned()
+    }
+
+    #[track_caller]
+    pub fn assert_status(&self, status: u16) -> &Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self
+    }
+}

@@ -1,0 +1,133 @@
+//! `cargo run`: its options, its output, its end.
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::harness::{Ended, LocalServer, program, table_service};
+
+#[tokio::test]
+async fn it_serves_and_ends_cleanly_at_an_interrupt() {
+    for signal in ["-INT", "-TERM"] {
+        let server = LocalServer::start(&[], &[]).await;
+        let id = server.create(json!({ "fruit": "apple" })).await;
+        let loaded: Value = server.load(&id).await.json().await.unwrap();
+        assert_eq!(loaded["data"], json!({ "fruit": "apple" }));
+        let port = server.url.trim_start_matches("http://localhost").replace("session", "");
+        let Ended { status, printed, errors } = server.stop(signal).await;
+        assert!(status.success(), "{errors}");
+        let readme = include_str!("../../../README.md").replace("localhost:3000", "localhost:PORT");
+        let examples = printed.lines().filter(|line| line.starts_with("curl "));
+        let in_readme = examples.filter(|line| readme.contains(&line.replace(&port, ":PORT/")));
+        assert_eq!(in_readme.count(), 3, "{printed}");
+        assert!(printed.ends_with("stopped\n"), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn a_data_file_keeps_the_sessions() {
+    let file = std::env::temp_dir().join(format!("sessions-{}.db", std::process::id()));
+    let path = file.to_str().unwrap();
+    let server = LocalServer::start(&["--data", path], &[]).await;
+    let id = server.create(json!({ "kept": true })).await;
+    server.stop("-KILL").await;
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "others may not read it");
+
+    let server = LocalServer::start(&["--data", path], &[]).await;
+    let loaded: Value = server.load(&id).await.json().await.unwrap();
+    assert_eq!(loaded["data"], json!({ "kept": true }));
+    server.stop("-INT").await;
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{path}{suffix}"));
+    }
+}
+
+#[tokio::test]
+async fn another_dynamodb_can_be_used() {
+    let endpoint = table_service().await;
+    let name = format!("sessions-endpoint-{}", std::process::id());
+    let environment = [("SESSION_TABLE_NAME", name.as_str())];
+    let server = LocalServer::start(&["--endpoint", &endpoint], &environment).await;
+    let id = server.create(json!({})).await;
+    server.stop("-INT").await;
+    let server = LocalServer::start(&["--endpoint", &endpoint], &environment).await;
+    assert_eq!(server.load(&id).await.status(), 200, "the session, and the table, were there");
+}
+
+#[tokio::test]
+async fn a_bad_setting_stops_the_start_and_is_named() {
+    for (program_name, expected) in [
+        ("local", "error: SESSION_ID_BYTES must be a whole number from 16 to 128; it is 12\n"),
+        ("create", "Error: SESSION_ID_BYTES must be a whole number from 16 to 128; it is 12\n"),
+    ] {
+        let mut command = Command::new(program(program_name).await);
+        let output = command.env("SESSION_ID_BYTES", "12").output().await.unwrap();
+        assert!(!output.status.success());
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_no_url_or_leads_nowhere_is_named() {
+    for (endpoint, expected) in [
+        ("", "error: endpoint_url must be a URL that begins with http:// or https://; it is \"\""),
+        (
+            "http://127.0.0.1:1",
+            "error: cannot create table app_session at http://127.0.0.1:1: dispatch failure: ",
+        ),
+    ] {
+        let arguments = ["--port", "0", "--endpoint", endpoint];
+        let output = Command::new(program("local").await).args(arguments).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let output = Command::new(program("local").await).args(["--port", &port]).output().await.unwrap();
+    assert!(!output.status.success());
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with(&format!("error: cannot serve on port {port}")), "{error}");
+}
+
+#[tokio::test]
+async fn at_no_log_level_do_session_ids_and_data_get_into_the_output() {
+    for (level, format) in [("TRACE", "JSON"), ("TRACE", "Text"), ("ERROR", "JSON")] {
+        let environment =
+            [("AWS_LAMBDA_LOG_LEVEL", level), ("AWS_LAMBDA_LOG_FORMAT", format), ("RUST_LOG", "trace")];
+        let server = LocalServer::start(&[], &environment).await;
+        let id = server.create(json!({ "a": "what the caller wrote" })).await;
+        let http = reqwest::Client::new();
+        assert_eq!(server.load(&id).await.status(), 200);
+        for body in ["{\"data\":{}}", "{", id.expose()] {
+            let put = http.put(&server.url).header("x-session-id", id.expose()).body(body.to_owned());
+            put.header("content-type", "application/json").send().await.unwrap();
+        }
+        let url = server.url.clone();
+        http.delete(&url).header("x-session-id", id.expose()).send().await.unwrap();
+        assert_eq!(server.load(&id).await.status(), 404);
+        let Ended { printed, errors, .. } = server.stop("-INT").await;
+        assert!(printed.contains("stopped"), "the output was captured");
+        for secret in [id.expose(), "what the caller wrote"] {
+            assert!(!printed.contains(secret) && !errors.contains(secret), "{level} {format}");
+        }
+    }
+}
+
+/// The README's first command.
+#[tokio::test]
+async fn cargo_run_needs_no_choice_of_a_program() {
+    program("local").await; // built
+    let output = Command::new(env!("CARGO"))
+        .args(["run", "--offline", "--quiet", "--", "--help"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .await
+        .unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.contains("--data"), "{help}{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,5 @@
+//! The hosts: the built Lambda functions, the local server, and TLS to DynamoDB.
+
+mod lambda;
+mod local_server;
+mod tls;
