@@ -46,7 +46,7 @@ impl Cors {
     }
 }
 
-/// The values are of our template, where they are valid header values.
+/// The values come from the template, and are valid header values there.
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);

@@ -1,4 +1,4 @@
-//! The DynamoDB of the local service: an embedded one, or whichever is named.
+//! The DynamoDB of the local service: an embedded one, or the one at a given URL.
 
 use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
@@ -23,15 +23,15 @@ use crate::template::TableProperties;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Starts an embedded DynamoDB on a free port of the loopback interface, and returns its URL. It lives as long
-/// as the runtime.
+/// Starts an embedded DynamoDB on this port of the loopback interface (0: a free one), and returns its URL. It runs as
+/// long as the runtime.
 ///
 /// # Errors
 /// When the file cannot be opened, or no port can be bound.
-pub async fn start_embedded(file: Option<&Path>) -> Result<String, BoxError> {
+pub async fn start_embedded(file: Option<&Path>, port: u16) -> Result<String, BoxError> {
     let database = match file {
         Some(path) => {
-            // The data is in it as it came: only its owner is to read it.
+            // The file holds the data as it was sent, so only its owner may read it.
             std::fs::OpenOptions::new()
                 .create(true)
                 .append(true)
@@ -43,34 +43,36 @@ pub async fn start_embedded(file: Option<&Path>) -> Result<String, BoxError> {
         }
         None => Database::memory().map_err(|error| error.to_string())?,
     };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .await
+        .map_err(|error| format!("cannot serve DynamoDB on port {port}: {error}"))?;
     let url = format!("http://{}", listener.local_addr()?);
     tokio::spawn(sweep(database.clone()));
     tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
     Ok(url)
 }
 
-/// Deletes expired items now and then: DynamoDB does, but the embedded one does not by itself.
+/// Deletes expired items at intervals. DynamoDB does so by itself; the embedded one does not.
 async fn sweep(database: Database) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         interval.tick().await;
         let database = database.clone();
-        // A sweep that fails is made up for by the next: no session depends on it.
+        // A failed sweep needs no handling: the next one repeats it, and no session depends on it.
         let _ = tokio::task::spawn_blocking(move || database.sweep_ttl()).await;
     }
 }
 
-/// A client for the DynamoDB at `url`, with the functions' own timeouts and retries. Where the environment has
-/// no Region and no credentials it makes some up, as a local DynamoDB takes any.
+/// A client for the DynamoDB at `url`, with the functions' timeouts and retries. If the environment has no Region or no
+/// credentials, it uses placeholders, because a local DynamoDB accepts any.
 ///
 /// # Errors
-/// `AWS_CA_BUNDLE` names no file of certificates.
+/// When `AWS_CA_BUNDLE` does not name a file of certificates.
 pub async fn client(url: &str) -> Result<Client, ConfigError> {
-    let made_up = Credentials::new("local", "local", None, None, "local");
+    let placeholder = Credentials::new("local", "local", None, None, "local");
     let credentials =
         CredentialsProviderChain::first_try("environment", EnvironmentVariableCredentialsProvider::new())
-            .or_else("local", made_up);
+            .or_else("local", placeholder);
     let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
         .or_else(Region::from_static("us-east-1"));
     let defaults = dynamodb_web_session::aws_defaults()?;
@@ -78,10 +80,10 @@ pub async fn client(url: &str) -> Result<Client, ConfigError> {
     Ok(Client::from_conf(aws_sdk_dynamodb::config::Builder::from(&config).endpoint_url(url).build()))
 }
 
-/// Creates the table as the template describes it, unless it is there.
+/// Creates the table as the template describes it, unless it exists.
 ///
 /// # Errors
-/// Whatever DynamoDB answers.
+/// When DynamoDB returns an error.
 pub async fn ensure_table(client: &Client, name: &str, table: &TableProperties) -> Result<(), BoxError> {
     match client.describe_table().table_name(name).send().await {
         Ok(_) => return Ok(()),

@@ -1,4 +1,4 @@
-//! A stand-in for an API Gateway HTTP API: HTTP in, a payload-2.0 event through `lambda_http`'s adapter, HTTP out.
+//! An emulator of an API Gateway HTTP API: HTTP in, a payload-2.0 event through `lambda_http`'s adapter, HTTP out.
 //!
 //! It converts requests as AWS documents ("Working with AWS Lambda proxy integrations for HTTP APIs"), but requires no
 //! AWS signature.
@@ -36,7 +36,7 @@ use tokio::net::TcpListener;
 use crate::page::Page;
 use crate::template::{Cors, Template};
 
-/// Lambda accepts events of 6 MB, and API Gateway responds with 413 to a request that makes a larger one ("Lambda quotas").
+/// Lambda accepts events of 6 MB. API Gateway responds with 413 to a request that makes a larger one ("Lambda quotas").
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 /// API Gateway's limit on the request line and the headers together ("Quotas for HTTP APIs").
 const MAX_HEAD_BYTES: usize = 10_240;
@@ -72,7 +72,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Puts the handlers behind the template's routes.
+    /// Assigns the handlers to the template's routes.
     ///
     /// # Errors
     /// When the template names a function that has no handler here.
@@ -86,13 +86,13 @@ impl Gateway {
         Ok(Self { handlers, service, cors: template.cors, page: None, requests: AtomicU64::new(0) })
     }
 
-    /// Serves a page beside the API.
+    /// Serves a page in addition to the API.
     #[must_use]
     pub fn with_page(self, page: Page) -> Self {
         Self { page: Some(page), ..self }
     }
 
-    /// Serves until `shutdown` completes; requests that are under way then may still end.
+    /// Serves until `shutdown` completes. Requests in progress may still finish.
     ///
     /// # Errors
     /// When the listener has no address.
@@ -104,7 +104,7 @@ impl Gateway {
         let gateway = Arc::new(self);
         let address = listener.local_addr()?;
         let mut http = http1::Builder::new();
-        // hyper's own limit on the head is its buffer: above ours, so that ours applies first.
+        // hyper limits the head to its buffer. This limit is above ours, so that ours applies first.
         http.timer(TokioTimer::new()).header_read_timeout(MAX_SECONDS).max_buf_size(MAX_HEAD_BYTES * 2);
         let connections = GracefulShutdown::new();
         tokio::pin!(shutdown);
@@ -113,7 +113,7 @@ impl Gateway {
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
-                        // Most likely out of file descriptors: it passes when connections end.
+                        // Most likely there are no free file descriptors until connections end.
                         eprintln!("cannot accept a connection: {error}");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                         continue;
@@ -127,7 +127,7 @@ impl Gateway {
                 async move { Ok::<_, Infallible>(gateway.answer(request, address, peer).await) }
             });
             let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
-            // A broken connection concerns its client only.
+            // A broken connection affects only its client.
             tokio::spawn(async move { connection.await.ok() });
         }
         tokio::time::timeout(DRAIN_SECONDS, connections.shutdown()).await.ok();
@@ -313,7 +313,7 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A body of a media type that API Gateway knows as text stays text; any other body becomes base64.
+/// A body of a media type that API Gateway treats as text stays text; any other body becomes base64.
 fn encode_body(headers: &HeaderMap, body: &[u8]) -> (Option<String>, bool) {
     if body.is_empty() && headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0") {
         return (None, false);

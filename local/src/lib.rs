@@ -1,4 +1,4 @@
-//! The session service on one machine. The binary wires these parts together, and so do the tests.
+//! The session service on one machine. The binary and the tests combine these parts.
 
 mod cors;
 pub mod dynamodb;

@@ -27,8 +27,12 @@ struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with = "endpoint")]
     data: Option<PathBuf>,
 
+    /// The port of the embedded DynamoDB, for other programs; 0 picks a free one.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    dynamodb_port: u16,
+
     /// Use the DynamoDB at this URL instead of the embedded one, for example DynamoDB Local at http://localhost:8000.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "dynamodb_port")]
     endpoint: Option<String>,
 }
 
@@ -63,7 +67,7 @@ async fn serve(arguments: Arguments) -> Result<(), BoxError> {
 
     let endpoint = match arguments.endpoint {
         Some(url) => url,
-        None => dynamodb::start_embedded(arguments.data.as_deref()).await?,
+        None => dynamodb::start_embedded(arguments.data.as_deref(), arguments.dynamodb_port).await?,
     };
     let client = dynamodb::client(&endpoint).await?;
     dynamodb::ensure_table(&client, &config.table_name, &template.table).await.map_err(|error| {

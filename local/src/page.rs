@@ -1,4 +1,4 @@
-//! The page at `/`, which shows a newcomer the life of a session. It is served locally and never deployed.
+//! The page at `/`. It shows a new user the life of a session. It is served locally and never deployed.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,7 +45,7 @@ impl RecentLog {
     }
 }
 
-/// The page, and what it shows besides the API: log lines, and records in DynamoDB's own JSON.
+/// The page, and what it shows in addition to the API: log lines, and records in DynamoDB's JSON.
 #[derive(Debug)]
 pub struct Page {
     dynamodb: Client,
@@ -86,7 +86,7 @@ impl Page {
         Some(response)
     }
 
-    /// The item of a session, in DynamoDB's own JSON.
+    /// The item of a session, in DynamoDB's JSON.
     async fn record(&self, loggable_id: &str) -> Result<Option<Value>, BoxError> {
         let key = AttributeValue::S(loggable_id.to_owned());
         let get = self.dynamodb.get_item().table_name(&self.table).key("id", key).consistent_read(true);

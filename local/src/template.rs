@@ -1,37 +1,37 @@
-//! What `template.yaml` says of routes, CORS and the table, so that what runs here is what is deployed.
+//! The routes, CORS settings and table of `template.yaml`, so that the local service matches the deployed one.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The template, as the build found it.
+/// The template at build time.
 const TEMPLATE: &str = include_str!("../../template.yaml");
 
 /// The routes and the table of the template.
 #[derive(Clone, Debug)]
 pub struct Template {
-    /// Which function answers which route.
+    /// The routes and their functions.
     pub routes: Vec<Route>,
     /// The session table.
     pub table: TableProperties,
-    /// What the API allows pages of other origins, where any are allowed.
+    /// What pages of allowed origins may do.
     pub cors: Cors,
 }
 
-/// The API's `CorsConfiguration`, but for the origins, which are a parameter.
+/// The API's `CorsConfiguration` without the origins, which are a parameter.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Cors {
-    /// Whether cookies go with a request.
+    /// Whether a request may have cookies.
     pub allow_credentials: bool,
-    /// The methods of requests.
+    /// The methods that a request may have.
     pub allow_methods: Vec<String>,
     /// The headers that a request may have.
     pub allow_headers: Vec<String>,
-    /// The headers of an answer that script may read.
+    /// The response headers that a script may read.
     pub expose_headers: Vec<String>,
-    /// Seconds for which a browser need not ask again.
+    /// The seconds for which a browser may cache a preflight response.
     pub max_age: u32,
 }
 
@@ -42,11 +42,11 @@ pub struct Route {
     pub method: String,
     /// The path.
     pub path: String,
-    /// The logical ID of the function that answers.
+    /// The logical ID of the function that handles it.
     pub function: String,
 }
 
-/// What of the table matters here.
+/// The properties of the table that are used here.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TableProperties {
@@ -92,7 +92,7 @@ pub enum TemplateError {
     /// It is not YAML of the expected form.
     #[error("template.yaml cannot be read")]
     Yaml(#[from] Box<serde_saphyr::Error>),
-    /// Something that is needed here is missing, or not of the expected form.
+    /// A required part is missing, or not of the expected form.
     #[error("template.yaml: {0}")]
     Reference(String),
 }
@@ -133,10 +133,10 @@ struct IntegrationProperties {
 }
 
 impl Template {
-    /// Reads the template that the build found.
+    /// Reads the template that was compiled in.
     ///
     /// # Errors
-    /// When it lacks a table, or a route leads nowhere.
+    /// When it has no table, or a route has no function.
     pub fn load() -> Result<Self, TemplateError> {
         Self::parse(TEMPLATE)
     }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_that_leads_nowhere_is_named() {
+    fn a_route_without_a_function_is_named() {
         let yaml = TEMPLATE.replace("integrations/${LoadIntegration}", "integrations/${Nowhere}");
         let error = Template::parse(&yaml).unwrap_err();
         assert_eq!(error.to_string(), "template.yaml: LoadRoute leads to no function");

@@ -1,4 +1,4 @@
-//! A session whose data is a struct of yours.
+//! A session whose data is your own struct.
 
 use dynamodb_web_session::{Config, SessionManager};
 use serde::{Deserialize, Serialize};

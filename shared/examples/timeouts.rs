@@ -1,11 +1,11 @@
-//! A session with timeouts of its own, and what is left of it after them.
+//! A session with its own timeouts, before and after they have passed.
 
 use dynamodb_web_session::{Clock, Config, ManualClock, SessionManager, SystemClock, Timeouts};
 use serde_json::{Value, json};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // A clock that can be moved spares a test the waiting. Without `with_clock`, time is the machine's.
+    // A test moves this clock instead of waiting. Without `with_clock`, the time is the machine's.
     let clock = ManualClock::starting_at(SystemClock.now());
     let sessions = SessionManager::connect(Config::default()).await?.with_clock(clock.clone());
 

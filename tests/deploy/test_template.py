@@ -162,8 +162,8 @@ def test_every_setting_has_a_parameter_with_the_default_of_the_code(expanded):
     code = "".join((ROOT / file).read_text().split("#[cfg(test)]")[0] for file in files)
     read = set(re.findall(r'"(SESSION_[A-Z_]+)"', code))
     assert len(read) == 13
-    # The Rust tests check that the README's defaults match the code.
-    readme = dict(re.findall(r"^\| `(SESSION_[A-Z_]+)` \| `?([^`|]*?)`? \|", (ROOT / "README.md").read_text(), re.M))
+    # The Rust tests check that the defaults on this page match the code.
+    page = dict(re.findall(r"^\| `(SESSION_[A-Z_]+)` \| `?([^`|]*?)`? \|", (ROOT / "docs/settings.md").read_text(), re.M))
     for name, function in of_type(expanded, "AWS::Lambda::Function").items():
         variables = function["Environment"]["Variables"]
         assert {v for v in variables if v.startswith("SESSION_")} == read, name
@@ -171,7 +171,7 @@ def test_every_setting_has_a_parameter_with_the_default_of_the_code(expanded):
             value = variables[variable]
             reference = value["Fn::Join"][1] if "Fn::Join" in value else value
             parameter = expanded["Parameters"][reference["Ref"]]
-            assert str(parameter["Default"]) == readme[variable], variable
+            assert str(parameter["Default"]) == page[variable], variable
 
 
 def test_cors_allows_only_listed_origins_and_is_off_by_default(expanded):

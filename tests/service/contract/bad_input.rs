@@ -1,11 +1,11 @@
-//! Bad input of every kind gets a clear 4xx, and changes nothing.
+//! Bad input of every kind gets a clear 4xx and changes nothing.
 
 use dynamodb_web_session::{Config, MAX_DATA_DEPTH};
 use serde_json::json;
 
 use crate::harness::Service;
 
-/// Bodies that neither create nor save takes.
+/// Bodies that neither create nor save accepts.
 fn malformed_bodies() -> Vec<Vec<u8>> {
     let mut bodies: Vec<Vec<u8>> = [
         " ",
@@ -116,7 +116,7 @@ async fn a_detail_says_what_is_accepted() {
 }
 
 #[tokio::test]
-async fn timeouts_at_the_ends_of_their_range_are_taken() {
+async fn timeouts_at_the_ends_of_their_range_are_accepted() {
     let service = Service::with(Config { max_timeout_seconds: 50_000, ..Config::default() }).await;
     for seconds in [1, 50_000] {
         let body = json!({ "idle_timeout_seconds": seconds, "absolute_timeout_seconds": seconds });
@@ -138,7 +138,7 @@ async fn a_whole_number_may_be_spelt_in_any_way() {
 }
 
 #[tokio::test]
-async fn data_as_deep_as_is_allowed_is_taken_and_comes_back() {
+async fn data_at_the_depth_limit_comes_back() {
     let service = Service::start().await;
     let data = nested(MAX_DATA_DEPTH);
     let created = service.post().text(format!("{{\"data\":{data}}}")).send().await;
@@ -197,7 +197,7 @@ async fn a_body_that_is_not_sent_as_json_is_415() {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_asked_for_does_no_harm() {
+async fn an_unexpected_body_is_ignored() {
     let service = Service::start().await;
     let id = service.create(json!({})).await;
     service.get().id(&id).untyped("junk").send().await.assert_status(200);
@@ -206,12 +206,12 @@ async fn a_body_that_nobody_asked_for_does_no_harm() {
 }
 
 #[tokio::test]
-async fn ids_that_are_no_ids_are_not_found() {
+async fn malformed_ids_are_not_found() {
     let service = Service::start().await;
     let id = service.create(json!({})).await;
     let text = id.expose();
     let not_canonical = format!("{}{}", &text[..42], next_character(text));
-    for odd in [
+    for malformed in [
         &text[..42],
         &format!("{text}A"),
         &format!("{text}="),
@@ -226,21 +226,21 @@ async fn ids_that_are_no_ids_are_not_found() {
         "../../etc/passwd",
         "*",
     ] {
-        service.get().header("x-session-id", odd).send().await.problem(404);
-        service.delete().header("x-session-id", odd).send().await.assert_status(204);
+        service.get().header("x-session-id", malformed).send().await.problem(404);
+        service.delete().header("x-session-id", malformed).send().await.assert_status(204);
     }
     service.get().id(&id).id(&id).send().await.problem(404);
     service.load(&id).await.assert_status(200);
 }
 
-/// A last character that differs from that of `text` only in the two bits that carry nothing.
+/// A last character that differs from that of `text` only in the two unused bits.
 fn next_character(text: &str) -> char {
     let last = text.chars().last().unwrap();
     if last == '8' { '9' } else { char::from(last as u8 + 1) }
 }
 
 #[tokio::test]
-async fn no_part_of_a_bad_body_is_repeated_in_the_answer() {
+async fn no_part_of_a_bad_body_is_repeated_in_the_response() {
     let service = Service::start().await;
     for body in [r#"{"SECRET":1}"#, r#"{"data":"SECRET"}"#, r#"{"idle_timeout_seconds":"SECRET"}"#, "SECRET"]
     {

@@ -9,7 +9,7 @@ use crate::harness::{Service, cookies};
 const EXPIRED_COOKIE: &str = "__Host-id=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0";
 
 #[tokio::test]
-async fn a_session_lives_in_a_cookie() {
+async fn the_session_id_is_in_a_secure_cookie() {
     let service = Service::served(cookies()).await;
     let created = service.post().by_page().json(&json!({ "data": { "a": 1 } })).send().await;
     let id = created.assert_status(201).cookie_id();
@@ -29,12 +29,12 @@ async fn a_session_lives_in_a_cookie() {
     let dead = service.get().cookie(&id).send().await;
     dead.problem(404);
     assert_eq!(dead.header("set-cookie"), EXPIRED_COOKIE);
-    assert_eq!(dead.header("clear-site-data"), "", "only the user's own logout clears the site");
+    assert_eq!(dead.header("clear-site-data"), "", "only a logout clears site data");
     assert_eq!(service.get().send().await, dead);
 }
 
 #[tokio::test]
-async fn the_cookie_is_as_the_settings_say() {
+async fn the_settings_choose_the_attributes_of_the_cookie() {
     let timeouts = Timeouts { idle_seconds: 100, absolute_seconds: 1000 };
     let lax = Settings { cookie_same_site: SameSite::Lax, cookie_persistent: true, ..cookies() };
     let settings = Settings { clear_site_data: false, ..lax };
@@ -48,7 +48,7 @@ async fn the_cookie_is_as_the_settings_say() {
     let renewed = service.post_renew().by_page().cookie(&id).send().await;
     let id = renewed.assert_status(200).cookie_id();
     let expected = format!("__Host-id={}; {attributes}930", id.expose());
-    assert_eq!(renewed.header("set-cookie"), expected, "the rest of the session's life");
+    assert_eq!(renewed.header("set-cookie"), expected, "the remaining lifetime of the session");
 
     let cleared = service.delete().by_page().cookie(&id).send().await;
     assert_eq!(cleared.assert_status(204).header("set-cookie"), format!("__Host-id=; {attributes}0"));
@@ -56,7 +56,7 @@ async fn the_cookie_is_as_the_settings_say() {
 }
 
 #[tokio::test]
-async fn other_cookies_do_no_harm_and_two_of_ours_are_no_session() {
+async fn other_cookies_are_ignored_and_two_of_ours_are_malformed() {
     let service = Service::served(cookies()).await;
     let id = service.post().by_page().send().await.cookie_id();
     let ours = format!("__Host-id={}", id.expose());
@@ -83,7 +83,7 @@ async fn other_cookies_do_no_harm_and_two_of_ours_are_no_session() {
 }
 
 #[tokio::test]
-async fn each_transport_takes_the_id_from_its_own_place_only() {
+async fn each_transport_reads_the_id_from_its_own_place_only() {
     let service = Service::served(cookies()).await;
     let id = service.post().by_page().send().await.cookie_id();
     service.get().id(&id).send().await.problem(404);

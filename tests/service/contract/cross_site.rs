@@ -1,4 +1,4 @@
-//! Requests that pages of other origins make a browser send.
+//! Requests that a browser sends for pages of other origins.
 
 use dynamodb_web_session::{Config, SessionId};
 use reqwest::Method;
@@ -13,7 +13,7 @@ fn allowing_app() -> Settings {
     Settings { allowed_origins: vec![APP.parse().unwrap()], ..cookies() }
 }
 
-/// The calls that would do something, and how they are marked by whoever sends them.
+/// Makes every call, with the headers that `mark` adds.
 async fn every_call(service: &Service, id: &SessionId, mark: impl Fn(Call) -> Call) -> Vec<(Method, Answer)> {
     let mut answers = Vec::new();
     for method in [Method::GET, Method::PUT, Method::POST, Method::DELETE] {
@@ -26,7 +26,7 @@ async fn every_call(service: &Service, id: &SessionId, mark: impl Fn(Call) -> Ca
 }
 
 #[tokio::test]
-async fn what_another_origins_page_sends_is_refused_and_does_nothing() {
+async fn requests_of_other_origins_are_refused_and_have_no_effect() {
     for settings in [cookies(), allowing_app()] {
         let config = Config { touch_interval_seconds: 0, ..Config::default() };
         let service = Service::with_all(config, settings).await;
@@ -50,13 +50,13 @@ async fn what_another_origins_page_sends_is_refused_and_does_nothing() {
                 assert_eq!(answer.header("clear-site-data"), "");
             }
         }
-        assert_eq!(service.record(&id).await, record, "not changed, not slid");
+        assert_eq!(service.record(&id).await, record, "not changed, deadline not slid");
         assert_eq!(service.records().await, 1);
     }
 }
 
 #[tokio::test]
-async fn without_the_browsers_word_only_a_load_passes() {
+async fn without_fetch_metadata_only_a_load_passes() {
     let service = Service::served(cookies()).await;
     let id = service.post().by_page().send().await.cookie_id();
     for (method, answer) in every_call(&service, &id, |call| call).await {
@@ -68,7 +68,7 @@ async fn without_the_browsers_word_only_a_load_passes() {
 }
 
 #[tokio::test]
-async fn an_allowed_origin_may_call_in_browsers_old_and_new() {
+async fn an_allowed_origin_may_call_with_and_without_fetch_metadata() {
     for site in [None, Some("same-site")] {
         let service = Service::served(allowing_app()).await;
         let id = service.post().by_page().send().await.cookie_id();
@@ -121,7 +121,7 @@ async fn no_other_origin_may_read_unless_it_is_allowed() {
 }
 
 #[tokio::test]
-async fn in_header_transport_nothing_is_sent_by_itself_and_nothing_is_refused() {
+async fn header_transport_does_not_check_the_origin() {
     let service = Service::start().await;
     let id = service.create(json!({})).await;
     service.get().id(&id).header("sec-fetch-site", "cross-site").send().await.assert_status(200);

@@ -1,4 +1,4 @@
-//! `data` comes back as it was sent, byte for byte.
+//! `data` is returned as it was sent, byte for byte.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -19,12 +19,12 @@ async fn assert_comes_back(service: &Service, data: &str) {
     assert_eq!(
         saved.assert_status(204).header("etag"),
         created.header("etag"),
-        "derived from the bytes alone"
+        "the tag depends only on the bytes"
     );
     assert!(service.load(&other).await.body.contains(&expected), "{data}");
 }
 
-/// DynamoDB charges a write for every KB.
+/// DynamoDB charges a write for every KB, so large data is deflated.
 #[tokio::test]
 async fn large_data_is_stored_deflated_and_comes_back_through_every_call() {
     let service = Service::start().await;
@@ -42,7 +42,7 @@ async fn large_data_is_stored_deflated_and_comes_back_through_every_call() {
     let small = service.save(&id, json!({ "data": { "fruit": "apple" } })).await;
     small.assert_status(204);
     let record = service.record(&id).await.unwrap();
-    assert_eq!(record["data"].as_s().unwrap(), r#"{"fruit":"apple"}"#, "as it can be read");
+    assert_eq!(record["data"].as_s().unwrap(), r#"{"fruit":"apple"}"#, "small data is stored as text");
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn odd_numbers_escapes_key_order_and_spaces_survive() {
     }
 }
 
-/// JSON text, spelt in all the ways that the grammar allows.
+/// JSON text in all spellings that the grammar allows.
 fn json_object() -> impl Strategy<Value = String> {
     let space = prop_oneof![4 => Just(""), 1 => Just(" "), 1 => Just("\n\t")];
     let string = proptest::collection::vec(

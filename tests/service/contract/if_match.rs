@@ -16,7 +16,7 @@ async fn save_if_match(service: &Service, id: &SessionId, if_match: &str, value:
 }
 
 #[tokio::test]
-async fn a_save_goes_through_only_on_data_that_its_sender_has_seen() {
+async fn if_match_refuses_a_save_over_data_that_its_sender_has_not_seen() {
     let service = Service::start().await;
     let id = service.create(json!({ "value": 1 })).await;
     let seen = service.load(&id).await.header("etag").to_owned();
@@ -96,7 +96,7 @@ async fn timeouts_alone_can_be_saved_under_if_match() {
 }
 
 #[tokio::test]
-async fn on_a_dead_session_it_is_not_found_and_not_a_failed_precondition() {
+async fn if_match_on_a_dead_session_is_404_and_not_412() {
     let service = Service::start().await;
     let id = service.create_with(json!({ "idle_timeout_seconds": 5 })).await;
     let tag = service.load(&id).await.header("etag").to_owned();

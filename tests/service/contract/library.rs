@@ -1,7 +1,18 @@
 //! The crate, as another Rust Lambda uses it.
 
-use dynamodb_web_session::{Absence, Clock, Config, Error, IfMatch, SessionManager, Timeouts, Update};
+use std::env::VarError;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{Credentials, Region};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder, Connector};
+use dynamodb_web_session::{
+    Absence, Clock, Config, Error, IfMatch, SessionManager, Timeouts, Update, Variables, aws_defaults,
+};
 use serde_json::{Value, json};
+use service::Settings;
 
 use crate::harness::Service;
 
@@ -19,7 +30,7 @@ async fn the_crate_and_the_service_share_their_sessions() {
 }
 
 #[tokio::test]
-async fn a_saved_session_knows_its_new_tag_and_deadline() {
+async fn a_save_updates_the_tag_and_deadline_of_the_session() {
     let service = Service::start().await;
     let mut session = service.sessions.create(json!({})).await.unwrap();
     service.clock.advance(100);
@@ -48,7 +59,7 @@ async fn a_dead_session_loads_as_none_and_cannot_be_saved() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_stored_or_read_is_an_error_that_keeps_its_source() {
+async fn data_that_cannot_be_written_or_read_is_an_error_with_its_source() {
     let service = Service::start().await;
     let not_json = std::collections::HashMap::from([((1, 2), 3)]);
     assert!(matches!(service.sessions.create(not_json).await, Err(Error::Serialize(_))));
@@ -83,8 +94,47 @@ async fn a_bad_setting_is_refused_before_anything_is_sent() {
     assert_eq!(error.to_string(), "SESSION_ID_BYTES must be a whole number from 16 to 128; it is 8");
 }
 
+/// The functions use their own small connector; other programs may need more.
 #[tokio::test]
-async fn nothing_that_is_printed_shows_an_id() {
+async fn the_connector_of_the_sdk_reaches_dynamodb_through_an_http_proxy() {
+    let service = Service::start().await;
+    let proxy = service.proxy.url.clone();
+    let http_client = Builder::new().build_with_connector_fn(move |_, _| {
+        Connector::builder()
+            .proxy_config(ProxyConfig::http(&proxy).unwrap())
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build()
+    });
+    let aws = aws_defaults().unwrap().http_client(http_client).region(Region::new("us-east-1"));
+    let aws = aws.credentials_provider(Credentials::new("local", "local", None, None, "test")).load().await;
+    let client = aws_sdk_dynamodb::config::Builder::from(&aws).endpoint_url("http://dynamodb.invalid");
+    let config = Config { table_name: service.table.clone(), ..Config::default() };
+    let sessions = SessionManager::new(Client::from_conf(client.build()), config).unwrap();
+
+    service.proxy.forget();
+    let session = sessions.create(json!({ "by": "proxy" })).await.unwrap();
+    assert_eq!(
+        service.proxy.operations(),
+        ["PutItem"],
+        "the request passed the proxy: the endpoint has no address"
+    );
+    assert_eq!(service.load(session.id()).await.data(), json!({ "by": "proxy" }));
+}
+
+/// Settings such as `SESSION_ALLOWED_ORIGINS` concern the HTTP service.
+#[test]
+fn a_bad_setting_of_the_http_service_does_not_concern_the_crate() {
+    let read = |name: &str| match name {
+        "SESSION_ALLOWED_ORIGINS" | "SESSION_ID_TRANSPORT" => Ok("*".to_owned()),
+        _ => Err(VarError::NotPresent),
+    };
+    let variables = Variables::read_by(&read);
+    assert_eq!(Config::from_variables(&variables), Ok(Config::default()));
+    assert!(Settings::from_variables(&variables).is_err());
+}
+
+#[tokio::test]
+async fn debug_output_shows_no_id() {
     let service = Service::start().await;
     let session = service.sessions.create(json!({})).await.unwrap();
     let shown = format!("{session:?} {:#?} {:?}", session.id(), service.sessions);

@@ -21,7 +21,7 @@ async fn each_call_is_one_line_that_names_event_session_request_and_cost() {
     assert_eq!(created["api_request_id"], "local-0");
     assert_eq!((&created["requests"], &created["write_units"]), (&json!(1), &json!(1.0)));
     assert_eq!(created["table"], "the_table");
-    assert_eq!(created["source_ip"], Value::Null, "of those who do nothing amiss, no address");
+    assert_eq!(created["source_ip"], Value::Null, "no address without a refusal");
     let timestamp: Timestamp = created["timestamp"].as_str().unwrap().parse().unwrap();
     assert!(timestamp >= service.clock.now());
 
@@ -33,7 +33,11 @@ async fn each_call_is_one_line_that_names_event_session_request_and_cost() {
     service.clock.advance(60);
     service.load(&id).await;
     let line = log.one("loaded", "ok");
-    assert_eq!((&line["requests"], &line["write_units"]), (&json!(2), &json!(1.0)), "it slid the deadline");
+    assert_eq!(
+        (&line["requests"], &line["write_units"]),
+        (&json!(2), &json!(1.0)),
+        "the load slid the deadline"
+    );
     let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
     let metrics: Vec<_> = metrics.iter().map(|metric| metric["Name"].as_str().unwrap()).collect();
     assert_eq!(metrics, ["loaded", "read_units", "write_units"]);
@@ -50,7 +54,7 @@ async fn each_call_is_one_line_that_names_event_session_request_and_cost() {
 }
 
 #[tokio::test]
-async fn the_operator_sees_why_a_session_is_absent_whichever_call_asks_for_it() {
+async fn the_log_says_why_there_is_no_session_for_each_call() {
     let config =
         Config { timeouts: Timeouts { idle_seconds: 100, absolute_seconds: 1000 }, ..Config::default() };
     for touch_interval_seconds in [60, 0] {
@@ -84,7 +88,7 @@ async fn call_it(service: &Service, call: &str, id: &SessionId) {
 }
 
 #[tokio::test]
-async fn the_other_refusals_and_failures_are_told_apart() {
+async fn the_log_distinguishes_refusals_and_failures() {
     let service = Service::start().await;
     let log = Log::at(LevelFilter::INFO);
     let id = service.create(json!({})).await;
@@ -128,7 +132,7 @@ async fn the_other_refusals_and_failures_are_told_apart() {
     log.one("refused", "cross-site");
 }
 
-/// The response and the line must not differ.
+/// The response and the log line must agree.
 #[tokio::test]
 async fn a_save_that_is_refused_for_its_data_is_logged_as_such_even_without_an_id() {
     let service = Service::start().await;
@@ -140,7 +144,7 @@ async fn a_save_that_is_refused_for_its_data_is_logged_as_such_even_without_an_i
     log.one("refused", "invalid");
 }
 
-/// A tag that is not a header value is found before the load counts as one: one request, one line.
+/// A tag that is not a header value is found before the load is counted: one request, one line.
 #[tokio::test]
 async fn a_record_that_cannot_be_sent_is_one_failure_and_one_line() {
     for touch_interval_seconds in [60, 0] {
@@ -172,7 +176,7 @@ async fn at_info_a_load_is_counted_but_its_session_not_named() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_costs_a_line_like_any_other() {
+async fn a_lost_response_is_one_line() {
     let service = Service::start().await;
     let log = Log::at(LevelFilter::INFO);
     let id = service.create(json!({})).await;
@@ -207,7 +211,7 @@ async fn nothing_that_a_caller_wrote_gets_into_the_log() {
 }
 
 #[tokio::test]
-async fn of_other_crates_only_errors_are_logged() {
+async fn other_crates_log_errors_only() {
     let log = Log::at(LevelFilter::TRACE);
     tracing::warn!(target: "hyper", "a warning");
     tracing::error!(target: "hyper", odd = "\"\n\u{1b}", number = -1, flag = true, level = "INFO", "an error");

@@ -23,7 +23,11 @@ async fn a_renewed_session_has_a_new_id_and_is_otherwise_the_same() {
         assert_eq!(after[member], before[member], "{member}");
     }
     assert_eq!(after["loggable_session_id"], new.loggable().as_str());
-    assert_eq!(after["expires"], service.clock.now().plus_seconds(500).to_string(), "it was used");
+    assert_eq!(
+        after["expires"],
+        service.clock.now().plus_seconds(500).to_string(),
+        "a renewal slides the idle deadline"
+    );
 
     assert_eq!(service.load(&new).await.data(), json!({ "user": 7 }));
     assert_eq!(service.records().await, 1);
@@ -46,7 +50,7 @@ async fn renewals_do_not_prolong_the_absolute_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_renewals_at_once_one_wins() {
+async fn one_of_two_renewals_at_once_succeeds() {
     let service = Service::start().await;
     for _ in 0..100 {
         let old = service.create(json!({ "a": 1 })).await;
@@ -55,7 +59,7 @@ async fn of_two_renewals_at_once_one_wins() {
         loser.problem(404);
         service.load(&winner.session_id()).await.assert_status(200);
         service.clear(&winner.session_id()).await.assert_status(204);
-        assert_eq!(service.records().await, 0, "one new session, and the old one gone");
+        assert_eq!(service.records().await, 0, "only one new session, and the old one is deleted");
     }
 }
 
@@ -105,7 +109,7 @@ async fn a_renewal_notices_a_save_between_its_two_requests() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_cleared_meanwhile_is_not_renewed() {
+async fn a_session_that_is_cleared_during_a_renewal_is_not_renewed() {
     let service = Service::start().await;
     let old = service.create(json!({})).await;
     let clear = service.delete().id(&old);
@@ -136,7 +140,7 @@ async fn a_taken_id_is_not_overwritten_by_a_renewal() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_never_left_in_peace_is_unavailable() {
+async fn a_renewal_that_always_conflicts_is_503() {
     let service = Service::start().await;
     let old = service.create(json!({})).await;
     let cancelled = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"injected",
@@ -172,7 +176,7 @@ async fn a_throttled_renewal_is_unavailable_and_a_refused_one_a_failure() {
 }
 
 #[tokio::test]
-async fn a_cookie_is_renewed_too() {
+async fn a_renewal_replaces_the_cookie() {
     let service = Service::served(cookies()).await;
     let old = service.post().by_page().send().await.cookie_id();
     let renewed = service.post_renew().by_page().cookie(&old).send().await;
@@ -183,7 +187,7 @@ async fn a_cookie_is_renewed_too() {
 }
 
 #[tokio::test]
-async fn the_crate_renews_too_and_touches_nothing_that_it_cannot_read() {
+async fn the_crate_renews_and_does_not_change_data_that_it_cannot_read() {
     let service = Service::start().await;
     let old = service.sessions.create(json!({ "a": 1 })).await.unwrap();
     let wrong = service.sessions.renew::<Vec<u8>>(old.id()).await;

@@ -1,4 +1,4 @@
-//! The life of a session, call by call, as the HTTP contract has it.
+//! Each call on a session over HTTP, from create to clear.
 
 use dynamodb_web_session::{Clock, Config, SessionId, Timeouts};
 use serde_json::json;
@@ -60,7 +60,7 @@ async fn the_document_of_a_new_session_has_all_members_and_a_loaded_one_all_but_
 }
 
 #[tokio::test]
-async fn a_session_may_have_timeouts_of_its_own() {
+async fn a_session_may_have_its_own_timeouts() {
     let service = Service::start().await;
     let body = json!({ "idle_timeout_seconds": 2_592_000, "absolute_timeout_seconds": 30 });
     let created = service.post().json(&body).send().await;
@@ -70,7 +70,7 @@ async fn a_session_may_have_timeouts_of_its_own() {
     assert_eq!(
         document["expires"],
         service.clock.now().plus_seconds(30).to_string(),
-        "the earlier of the two"
+        "the earlier of the two deadlines"
     );
 }
 
@@ -84,7 +84,7 @@ async fn default_timeouts_are_those_of_the_settings() {
 }
 
 #[tokio::test]
-async fn ids_have_the_length_of_the_settings_and_those_of_another_length_live_on() {
+async fn ids_have_the_configured_length() {
     for (id_bytes, characters) in [(16, 22), (128, 171)] {
         let service = Service::with(Config { id_bytes, ..Config::default() }).await;
         let id = service.create(json!({})).await;
@@ -101,7 +101,7 @@ async fn a_save_may_change_the_timeouts_alone() {
     service.clock.advance(10);
     let saved = service.save(&id, json!({ "idle_timeout_seconds": 20 })).await;
     saved.assert_status(204);
-    assert_eq!(saved.header("etag"), created.header("etag"), "the data is as it was");
+    assert_eq!(saved.header("etag"), created.header("etag"), "the data is unchanged");
 
     let loaded = service.load(&id).await.json();
     assert_eq!(loaded["data"], json!({ "a": 1 }));
@@ -143,7 +143,7 @@ async fn a_save_slides_the_idle_deadline() {
 }
 
 #[tokio::test]
-async fn every_answer_forbids_caching_and_sniffing() {
+async fn every_response_forbids_caching_and_sniffing() {
     let service = Service::start().await;
     let id = service.create(json!({})).await;
     let unknown: SessionId = "A".repeat(43).parse().unwrap();
@@ -163,7 +163,7 @@ async fn every_answer_forbids_caching_and_sniffing() {
 }
 
 #[tokio::test]
-async fn an_unknown_route_is_the_gateways_not_found() {
+async fn an_unknown_route_is_404_from_the_gateway() {
     let service = Service::start().await;
     for method in ["PATCH", "HEAD", "OPTIONS", "SESSION"] {
         let answer = service.request(method.parse().unwrap()).send().await;

@@ -1,4 +1,4 @@
-//! The documents: what they say is what the code does.
+//! The documents agree with the code.
 
 mod dependencies;
 mod openapi;

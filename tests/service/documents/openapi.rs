@@ -1,4 +1,4 @@
-//! `docs/openapi.yaml`, the template's routes and the service say the same.
+//! `docs/openapi.yaml` agrees with the template's routes and the service.
 
 use std::collections::BTreeSet;
 
@@ -73,9 +73,9 @@ fn it_documents_every_problem_type_and_no_others() {
     let documented: BTreeSet<_> =
         documented.iter().map(|r#type| r#type.as_str().unwrap().rsplit(':').next().unwrap()).collect();
     for name in &documented {
-        assert!(code.contains(&format!("\"{name}\"")), "{name} is documented, and nowhere in the code");
+        assert!(code.contains(&format!("\"{name}\"")), "{name} is documented but not in the code");
     }
-    // The first text after each `problem(` in the code is a name.
+    // The first string after each `problem(` in the code is a name.
     let named: BTreeSet<_> = code
         .split("problem(")
         .skip(1)
@@ -87,7 +87,7 @@ fn it_documents_every_problem_type_and_no_others() {
 
 /// Every request example is sent, and gets the response example of the same name.
 #[tokio::test]
-async fn its_examples_are_what_the_service_says() {
+async fn its_examples_are_the_responses_of_the_service() {
     let document = document();
     let service = Service::start().await;
     let mut replayed = 0;

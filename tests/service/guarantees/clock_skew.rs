@@ -1,4 +1,4 @@
-//! Machines whose clocks differ: nobody lives longer than the difference allows, and nobody comes back.
+//! Machines whose clocks differ: a session outlives its deadline by at most the difference, and a dead session stays dead.
 
 use dynamodb_web_session::{
     Clock, Config, Error, IfMatch, ManualClock, SessionId, SessionManager, Timeouts, Timestamp, Update,
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use crate::harness::Service;
 
-/// How far a clock is from the true time, either way.
+/// The largest difference of a clock from the true time, in either direction.
 const MAX_SKEW_SECONDS: u64 = 300;
 
-/// A clock that is so many seconds ahead of the true time, or behind it.
+/// A clock that is `seconds` ahead of the true time, or behind it if negative.
 struct Skewed {
     true_time: ManualClock,
     seconds: i64,
@@ -33,7 +33,7 @@ enum Call {
     Renew,
 }
 
-/// Time passes, and then a machine whose clock is so much ahead makes a call.
+/// `wait` seconds pass, then a machine whose clock is `ahead` seconds ahead makes a call.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     wait: u64,
@@ -67,18 +67,18 @@ async fn replay(service: &Service, steps: &[Step]) -> Result<(), TestCaseError> 
         let now = service.clock.now().epoch_seconds();
         let deadline = service.recorded(&id, "expires").await.min(absolute_deadline);
         is_over |= now >= deadline + MAX_SKEW_SECONDS;
-        let survivor = call(&machine(step.ahead), &id, step.call).await;
-        prop_assert!(!(is_over && survivor.is_some()), "no clock can take it for alive");
-        if let Some(survivor) = survivor {
+        let id_after = call(&machine(step.ahead), &id, step.call).await;
+        prop_assert!(!(is_over && id_after.is_some()), "the session has ended by every clock");
+        if let Some(id_after) = id_after {
             prop_assert!(now < absolute_deadline + MAX_SKEW_SECONDS);
-            id = survivor;
+            id = id_after;
             prop_assert_eq!(service.recorded(&id, "absolute_expires").await, absolute_deadline);
         }
     }
     Ok(())
 }
 
-/// The ID that the session has afterwards, if it is alive.
+/// The ID of the session after the call, if it is alive.
 async fn call(sessions: &SessionManager, id: &SessionId, call: Call) -> Option<SessionId> {
     let mut update = Update::<Value> {
         data: None,
@@ -108,7 +108,7 @@ async fn call(sessions: &SessionManager, id: &SessionId, call: Call) -> Option<S
 }
 
 #[test]
-fn clocks_that_are_minutes_off_let_no_session_outlive_its_deadline_by_more_nor_come_back() {
+fn no_session_outlives_its_deadline_by_more_than_the_clock_skew_or_is_revived() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for touch_interval_seconds in [0, 60] {
         let config = Config { touch_interval_seconds, ..Config::default() };

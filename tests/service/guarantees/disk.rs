@@ -1,4 +1,4 @@
-//! `cargo run -- --data FILE`: what was acknowledged is there, whatever happens to the process or the disk.
+//! `cargo run -- --data FILE`: acknowledged writes survive kills of the process and a full disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::harness::{LocalServer, program};
 
-/// A folder that is gone when the test is over.
+/// A folder that is removed at the end of the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -41,7 +41,7 @@ async fn save(url: &str, id: &SessionId, data: Value) -> Option<u16> {
     save.send().await.ok().map(|answer| answer.status().as_u16())
 }
 
-/// Saves a growing number until the server is no more. `acknowledged` is the last that was told to be saved.
+/// Saves growing numbers until the server has ended. `acknowledged` is the last number whose save was acknowledged.
 async fn count_up(url: String, id: SessionId, from: u64, acknowledged: Arc<AtomicU64>, all: Arc<AtomicU64>) {
     for n in from.. {
         match save(&url, &id, json!({ "n": n })).await {
@@ -53,9 +53,9 @@ async fn count_up(url: String, id: SessionId, from: u64, acknowledged: Arc<Atomi
     }
 }
 
-/// `KILLS` says how often; 20 times by default.
+/// `KILLS` is the number of kills; 20 by default.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_survives_a_kill_in_the_middle_of_saves() {
+async fn acknowledged_saves_survive_kills() {
     let kills: u64 = std::env::var("KILLS").map_or(20, |text| text.parse().unwrap());
     let folder = Folder::new("killed");
     let file = folder.join("sessions.db");
@@ -69,10 +69,10 @@ async fn what_was_acknowledged_survives_a_kill_in_the_middle_of_saves() {
             assert_eq!(loaded.status(), 200, "after {kill} kills");
             let found = loaded.json::<Value>().await.unwrap()["data"]["n"].as_u64().unwrap();
             let acknowledged = acknowledged.swap(found, Ordering::SeqCst);
-            // The save that was under way may have got through.
+            // The save in progress may have been stored.
             assert!(
                 (acknowledged..=acknowledged + 1).contains(&found),
-                "{acknowledged} was acknowledged, {found} is there"
+                "{acknowledged} was acknowledged, {found} is stored"
             );
         }
         while ids.len() < 4 {
@@ -101,7 +101,7 @@ async fn what_was_acknowledged_survives_a_kill_in_the_middle_of_saves() {
     }
 }
 
-/// A file system of 2 MB, in a name space of the server's own.
+/// The disk is a file system with 2 MB free, in the server's own mount namespace.
 #[tokio::test]
 async fn a_full_disk_is_503_until_there_is_room() {
     let folder = Folder::new("full");
@@ -112,7 +112,7 @@ async fn a_full_disk_is_503_until_there_is_room() {
     let server = LocalServer::spawn(command).await;
 
     let small = server.create(json!({ "small": true })).await;
-    // What cannot be deflated to nothing.
+    // Data that stays large when it is deflated.
     let noise = |n: u32| BASE64_STANDARD.encode(Sha512::digest(n.to_be_bytes()));
     let large: String = (0..1200).map(noise).collect();
     let mut kept = Vec::new();
@@ -126,12 +126,12 @@ async fn a_full_disk_is_503_until_there_is_room() {
             }
             _ => break answer,
         }
-        assert!(kept.len() < 100, "the disk is never full");
+        assert!(kept.len() < 100, "the disk did not fill up");
     };
     assert_eq!(full.status(), 503);
     assert_eq!(full.headers()["retry-after"], "1");
     for id in kept.iter().chain([&small]) {
-        assert_eq!(server.load(id).await.status(), 200, "what was acknowledged is there");
+        assert_eq!(server.load(id).await.status(), 200, "an acknowledged session is stored");
     }
 
     let seen_by_server = Path::new("/proc").join(server.process_id().to_string()).join("root");

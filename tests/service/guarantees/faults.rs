@@ -1,4 +1,4 @@
-//! The table service fails: the answer says so, and says nothing else.
+//! The table service fails: the error response says so, and says nothing else.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Action, Call, Loss, Service};
 
-/// Every call, on a session that is there.
+/// Every call, on an existing session.
 async fn calls(service: &Service) -> [Call; 5] {
     let id = service.create(json!({})).await;
     [
@@ -36,13 +36,13 @@ async fn throttling_and_failure_are_503_with_retry_after_and_never_404() {
             let answer = call.send().await;
             assert_eq!(answer.problem(503), "", "{error}");
             assert_eq!(answer.header("retry-after"), "1");
-            assert!(!answer.body.contains("meddled") && !answer.body.contains(error));
+            assert!(!answer.body.contains("injected") && !answer.body.contains(error));
         }
     }
 }
 
 #[tokio::test]
-async fn a_fault_that_passes_is_not_noticed() {
+async fn a_transient_fault_is_retried() {
     let service = Service::start().await;
     for (call, status) in calls(&service).await.into_iter().zip([201, 200, 204, 200, 204]) {
         service.proxy.respond(1, 500, "InternalServerError");
@@ -50,16 +50,16 @@ async fn a_fault_that_passes_is_not_noticed() {
     }
 }
 
-/// The template gives a function 10 seconds; what Lambda ends by itself is a 500 without a body.
+/// The template gives a function 10 seconds. When Lambda ends a function, the response is a 500 without a body.
 #[tokio::test]
-async fn a_service_that_never_answers_is_503_before_the_function_times_out() {
+async fn a_dynamodb_that_never_responds_is_503_before_the_function_times_out() {
     let service = Service::start().await;
     for call in calls(&service).await {
         (0..3).for_each(|_| service.proxy.on_next(async |_| Action::Stall));
         tokio::time::timeout(Duration::from_secs(9), call.send()).await.unwrap().problem(503);
         service.proxy.forget();
     }
-    // The longest: the read is answered at the last moment, and the slide never.
+    // The slowest case: the first read stalls and its retry succeeds, then every attempt of the touch stalls.
     let id = service.create(json!({})).await;
     service.clock.advance(60);
     service.proxy.on_next(async |_| Action::Stall);
@@ -68,8 +68,8 @@ async fn a_service_that_never_answers_is_503_before_the_function_times_out() {
     tokio::time::timeout(Duration::from_secs(9), service.load(&id)).await.unwrap().problem(503);
 }
 
-/// Once: the second try answers. Each time: nothing is said of what was done, and what was done is done.
-async fn an_answer_is_lost(loss: Loss) {
+/// One response is lost: the retry succeeds. All are lost: the response is 503, and the write has been carried out.
+async fn a_response_is_lost(loss: Loss) {
     let service = Service::start().await;
     for (call, status) in calls(&service).await.into_iter().zip([201, 200, 204, 200, 204]) {
         service.proxy.on_next(async move |body| Action::Lose(body, loss));
@@ -95,28 +95,28 @@ async fn an_answer_is_lost(loss: Loss) {
 }
 
 #[tokio::test]
-async fn an_answer_replaced_by_a_failure_is_not_taken_for_one() {
-    an_answer_is_lost(Loss::Failure).await;
+async fn a_response_replaced_by_a_failure_is_not_the_result() {
+    a_response_is_lost(Loss::Failure).await;
 }
 
 #[tokio::test]
-async fn an_answer_lost_with_its_connection_is_asked_for_again() {
-    an_answer_is_lost(Loss::Reset).await;
+async fn a_response_lost_with_its_connection_is_not_the_result() {
+    a_response_is_lost(Loss::Reset).await;
 }
 
 #[tokio::test]
-async fn half_an_answer_is_none() {
-    an_answer_is_lost(Loss::Cut).await;
+async fn half_a_response_is_not_the_result() {
+    a_response_is_lost(Loss::Cut).await;
 }
 
 #[tokio::test]
-async fn an_answer_that_never_ends_is_none() {
-    an_answer_is_lost(Loss::Stalled).await;
+async fn a_response_that_stalls_is_not_the_result() {
+    a_response_is_lost(Loss::Stalled).await;
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_what_its_checksum_says_is_none() {
-    an_answer_is_lost(Loss::Damaged).await;
+async fn a_response_with_a_wrong_checksum_is_not_the_result() {
+    a_response_is_lost(Loss::Damaged).await;
 }
 
 #[tokio::test]
@@ -132,9 +132,9 @@ async fn a_connection_that_is_reset_is_opened_again() {
     }
 }
 
-/// Whoever wants to lose nothing to such a save sends `If-Match`.
+/// A caller that must not lose the save in between sends `If-Match`.
 #[tokio::test]
-async fn the_second_try_of_a_save_without_if_match_writes_over_what_came_between() {
+async fn a_retried_save_without_if_match_overwrites_a_save_in_between() {
     let service = Service::start().await;
     let id = service.create(json!({ "by": "nobody" })).await;
     service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure));
@@ -151,9 +151,9 @@ async fn the_second_try_of_a_save_without_if_match_writes_over_what_came_between
 }
 
 #[tokio::test]
-async fn a_save_whose_second_try_meets_the_first_is_not_denied() {
+async fn a_retried_save_that_meets_its_first_attempt_is_not_412() {
     let service = Service::start().await;
-    // Under If-Match the second try meets what the first has done.
+    // With If-Match, the retry meets the write of the first attempt.
     let id = service.create(json!({ "count": 1 })).await;
     let tag = service.load(&id).await.header("etag").to_owned();
     let save = service.put().id(&id).header("if-match", &tag).json(&json!({ "data": { "count": 2 } }));
@@ -161,12 +161,12 @@ async fn a_save_whose_second_try_meets_the_first_is_not_denied() {
     save.send().await.problem(503);
     assert_eq!(service.load(&id).await.data(), json!({ "count": 2 }));
 
-    // A retry that is refused for another reason is refused all the same.
+    // A retry that DynamoDB refuses for another reason is still a refusal.
     service.proxy.respond(1, 500, "InternalServerError");
     service.proxy.respond(1, 400, "AccessDeniedException");
     service.save(&id, json!({ "data": { "count": 3 } })).await.problem(500);
 
-    // A save that ends the session meets its own work as well.
+    // The retry of a save that ends the session also meets its first attempt.
     service.clock.advance(10);
     service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure));
     service.save(&id, json!({ "absolute_timeout_seconds": 10 })).await.problem(503);
@@ -174,7 +174,7 @@ async fn a_save_whose_second_try_meets_the_first_is_not_denied() {
 }
 
 #[tokio::test]
-async fn a_create_whose_answers_were_lost_is_made_once() {
+async fn a_create_whose_responses_were_lost_creates_one_session() {
     let service = Service::start().await;
     for _ in 0..2 {
         service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure));
@@ -186,7 +186,7 @@ async fn a_create_whose_answers_were_lost_is_made_once() {
 }
 
 #[tokio::test]
-async fn a_slide_whose_answer_was_lost_is_made_again() {
+async fn a_touch_whose_response_was_lost_is_retried() {
     let service = Service::start().await;
     let id = service.create(json!({})).await;
     service.clock.advance(60);
@@ -195,9 +195,9 @@ async fn a_slide_whose_answer_was_lost_is_made_again() {
     service.load(&id).await.assert_status(200);
 }
 
-/// The SDK sends a token with a transaction, by which DynamoDB knows it again.
+/// The SDK sends a token with a transaction, by which DynamoDB recognizes the retry.
 #[tokio::test]
-async fn a_renewal_whose_answer_was_lost_succeeds_and_leaves_one_session() {
+async fn a_renewal_whose_response_was_lost_succeeds_and_leaves_one_session() {
     let service = Service::start().await;
     let old = service.create(json!({})).await;
     service.proxy.on_next(async |get| Action::Forward(get));
@@ -208,7 +208,7 @@ async fn a_renewal_whose_answer_was_lost_succeeds_and_leaves_one_session() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_500_with_nothing_of_the_inside_in_it() {
+async fn a_request_that_dynamodb_refuses_is_500_without_details() {
     let service = Service::start().await;
     let mut answers = Vec::new();
     for error in ["ResourceNotFoundException", "AccessDeniedException", "ValidationException"] {
@@ -220,11 +220,11 @@ async fn a_refusal_is_500_with_nothing_of_the_inside_in_it() {
         }
     }
     answers.dedup();
-    assert_eq!(answers.len(), 1, "one body for all of them");
+    assert_eq!(answers.len(), 1, "one response for all of them");
 }
 
 #[tokio::test]
-async fn a_record_that_somebody_altered_is_500_and_stays_as_it_is() {
+async fn a_corrupt_record_is_500_and_is_not_changed() {
     let service = Service::start().await;
     for (attribute, value) in [
         ("data", AttributeValue::N("1".into())),
@@ -243,10 +243,10 @@ async fn a_record_that_somebody_altered_is_500_and_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_out_of_reach_is_unavailable_and_not_an_absent_session() {
+async fn an_unreachable_table_is_503_and_not_404() {
     let service = Service::start().await;
     let id = service.create(json!({})).await;
-    // A port that nobody listens on: bound, and given back.
+    // A port without a listener: bound, then released.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let client = dynamodb::client(&format!("http://127.0.0.1:{port}")).await.unwrap();
     let sessions = SessionManager::new(client, Config::default()).unwrap();
@@ -255,7 +255,7 @@ async fn a_table_that_is_out_of_reach_is_unavailable_and_not_an_absent_session()
 }
 
 #[tokio::test]
-async fn a_missing_table_is_refused_and_its_name_stays_inside() {
+async fn a_missing_table_is_500_without_its_name() {
     let service = Service::start().await;
     let id = service.create(json!({})).await;
     service.dynamodb.delete_table().table_name(&service.table).send().await.unwrap();

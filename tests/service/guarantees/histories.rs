@@ -1,5 +1,5 @@
-//! Histories of several callers at once, and whether there is an order of their calls, within the times at which each
-//! began and ended, in which a session does what the documents say: whether they are linearizable.
+//! Histories of concurrent callers are linearizable: there is an order of the calls, each between its start and its end,
+//! in which a session does what the documents say.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,16 +15,16 @@ use tokio::task::JoinSet;
 
 use crate::harness::{Action, Loss, Service};
 
-/// A session's place among all that were issued in a history.
+/// The index of a session among all that were issued in a history.
 type Session = usize;
 
-/// A value that no other save of a history writes, so that a lost one is seen.
+/// A value that no other save of a history writes, so that a lost save is detected.
 type Data = usize;
 
 #[derive(Clone, Copy, Debug)]
 enum Call {
     Load(Session),
-    /// Under `If-Match`, when there is a value that the data must be.
+    /// With `If-Match`, if there is a value that the data must have.
     Save(Session, Data, Option<Data>),
     Renew(Session),
     Clear(Session),
@@ -63,7 +63,7 @@ impl SequentialSpec for Sessions {
                 *data = *new;
                 Answer::Saved
             }
-            // Only where the answer was lost: nobody ever learns the new ID.
+            // Only if the response was lost: no caller learns the new ID.
             (Call::Renew(_), Some(_)) => {
                 self.0.remove(session);
                 Answer::Renewed(Session::MAX)
@@ -82,7 +82,7 @@ impl SequentialSpec for Sessions {
     }
 }
 
-/// What a caller is about to do. Which session it is, and which value it has seen there, is known when it comes to it.
+/// A planned call. Its session, and the value that the caller has seen there, are known only when it is made.
 #[derive(Clone, Copy, Debug)]
 struct Intention {
     session: usize,
@@ -100,7 +100,7 @@ enum Act {
 const CALLERS: usize = 4;
 const SESSIONS: usize = 2;
 
-/// Histories that are recorded at the same time, so that the table service is busy while one of them waits.
+/// How many histories are recorded at the same time, so that the table service is busy while one of them waits.
 const AT_ONCE: usize = 16;
 
 fn intentions() -> impl Strategy<Value = Vec<Vec<Intention>>> {
@@ -114,7 +114,7 @@ fn intentions() -> impl Strategy<Value = Vec<Vec<Intention>>> {
     proptest::collection::vec(proptest::collection::vec(intention, 1..7), CALLERS)
 }
 
-/// One history: who has called what, and in which order calls and answers have passed each other.
+/// One history: the calls of each caller, and the order of calls and responses.
 struct History {
     service: Arc<Service>,
     ids: Mutex<Vec<SessionId>>,
@@ -122,7 +122,7 @@ struct History {
 }
 
 impl History {
-    /// Lets all callers call at once.
+    /// Runs all callers concurrently.
     async fn record(service: Arc<Service>, intentions: Vec<Vec<Intention>>) -> Arc<Self> {
         let mut ids = Vec::new();
         for session in 0..SESSIONS {
@@ -150,7 +150,7 @@ impl History {
                 let ids = self.ids.lock().unwrap();
                 (session % ids.len(), ids[session % ids.len()].clone())
             };
-            // Unique, and no session's first data.
+            // Unique, and not the first data of any session.
             let data = SESSIONS + turn * CALLERS + caller;
             let seen_before = seen.get(&session).cloned();
             let (call, request) = match act {
@@ -171,7 +171,7 @@ impl History {
                 Act::Renew => (Call::Renew(session), self.service.post_renew()),
                 Act::Clear => (Call::Clear(session), self.service.delete()),
             };
-            // Whose call had no answer may have done it yet, or never: it is another caller from then on.
+            // A call without a result may take effect later, or never, so each turn is a separate caller.
             let name = turn * CALLERS + caller;
             self.tester.lock().unwrap().on_invoke(name, call).unwrap();
             let answer = request.id(&id).send().await;
@@ -193,15 +193,15 @@ impl History {
                 }
                 (Call::Clear(_), 204) => Answer::Cleared,
                 (_, 404) => Answer::NotFound,
-                (_, 500 | 503) => continue, // nothing is said
-                (call, status) => panic!("{call:?} was answered {status}: {}", answer.body),
+                (_, 500 | 503) => continue, // the outcome is unknown
+                (call, status) => panic!("{call:?} got {status}: {}", answer.body),
             };
             self.tester.lock().unwrap().on_return(name, returned).unwrap();
         }
     }
 }
 
-/// Creates a session, if need be again and again.
+/// Creates a session. Repeats a create that fails.
 async fn create(service: &Service, data: Data) -> SessionId {
     loop {
         let answer = service.post().json(&json!({ "data": { "n": data } })).send().await;
@@ -212,7 +212,7 @@ async fn create(service: &Service, data: Data) -> SessionId {
     }
 }
 
-/// Records `HISTORIES` histories, 300 by default, and returns one that no order explains.
+/// Records `HISTORIES` histories, 300 by default, and returns one that is not linearizable.
 async fn counter_example(service: Service) -> Option<String> {
     let histories = std::env::var("HISTORIES").map_or(300, |text| text.parse().unwrap());
     let service = Arc::new(service);
@@ -241,8 +241,8 @@ async fn calls_at_once_are_linearizable() {
     assert_eq!(counter_example(Service::start().await).await, None);
 }
 
-/// With one request in ten failing before, and one in ten after it was carried out. All but a save without `If-Match`:
-/// its second try writes over what others have saved since the first, and the documents say so.
+/// One request in ten fails before it is carried out. One in ten fails afterwards, except for a save without `If-Match`:
+/// its retry overwrites what others have saved since the first attempt, as the documents say.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_at_once_are_linearizable_while_dynamodb_fails() {
     let service = Service::start().await;
@@ -260,7 +260,7 @@ async fn calls_at_once_are_linearizable_while_dynamodb_fails() {
     assert_eq!(counter_example(service).await, None);
 }
 
-/// The test of the test: without what makes a save conditional the checker finds what is wrong.
+/// Tests the checker: without the condition of a save, it finds the error.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_liveness_condition_of_a_save_calls_are_not_linearizable() {
     let service = Service::start().await;

@@ -1,4 +1,4 @@
-//! The rules that hold whatever happens, one test or more for each.
+//! The invariants, with one test or more for each.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ fn never_issued() -> SessionId {
     "bm90LWlzc3VlZC1ieS10aGlzLXNlcnZpY2UtZXZlcg".parse().unwrap()
 }
 
-// 1. Only create brings a record into being.
+// 1. Only create adds a record.
 
 #[tokio::test]
-async fn no_call_but_create_brings_a_record_into_being() {
+async fn only_create_adds_a_record() {
     for touch_interval_seconds in [0, 60] {
         let service = Service::with(Config { touch_interval_seconds, ..Config::default() }).await;
         let id = never_issued();
@@ -29,7 +29,7 @@ async fn no_call_but_create_brings_a_record_into_being() {
 }
 
 #[tokio::test]
-async fn create_takes_no_id_from_its_caller() {
+async fn create_ignores_an_id_of_its_caller() {
     let service = Service::start().await;
     let fixed = never_issued();
     let created = service.post().id(&fixed).cookie(&fixed).send().await.session_id();
@@ -39,7 +39,7 @@ async fn create_takes_no_id_from_its_caller() {
 }
 
 #[tokio::test]
-async fn a_taken_id_is_never_overwritten_but_minted_anew() {
+async fn a_taken_id_is_not_overwritten_and_another_is_generated() {
     let service = Service::start().await;
     let taken = service.create(json!({ "owner": "first" })).await;
     let taken_key = taken.loggable().to_string();
@@ -55,9 +55,9 @@ async fn a_taken_id_is_never_overwritten_but_minted_anew() {
     assert_eq!(service.load(&other).await.data(), json!({ "owner": "second" }));
 }
 
-// 2. Nothing comes back.
+// 2. A dead session stays dead.
 
-/// Every call on a dead session: none finds it, none revives it.
+/// Asserts that no call finds or revives a dead session.
 async fn assert_stays_dead(service: &Service, id: &SessionId) {
     let before = service.record(id).await;
     service.load(id).await.problem(404);
@@ -81,8 +81,8 @@ async fn a_cleared_session_stays_dead() {
     }
 }
 
-/// An emulator answers every read from the one copy that it has, so that the right kind of read is asked for has to
-/// be seen on the wire: an eventually consistent one would show a cleared session for another second.
+/// An emulator has one copy, so only the request shows which kind of read was asked for. An eventually consistent read
+/// would show a cleared session for another second.
 #[tokio::test]
 async fn a_load_asks_for_a_consistent_read() {
     let service = Service::start().await;
@@ -124,12 +124,12 @@ async fn an_absolute_expired_session_stays_dead_however_busy_it_was() {
 }
 
 #[tokio::test]
-async fn a_session_from_before_the_set_moment_stays_dead_and_a_later_one_lives() {
+async fn not_before_ends_older_sessions_only() {
     for touch_interval_seconds in [0, 60] {
         let not_before = SystemClock.now().plus_seconds(1000);
         let config = Config { touch_interval_seconds, not_before, ..Config::default() };
         let service = Service::with(config).await;
-        let early = service.create(json!({})).await; // as if from a restored backup: it is not even loaded once
+        let early = service.create(json!({})).await; // as if from a restored backup: it is never loaded
         assert_stays_dead(&service, &early).await;
         service.clock.advance(1100);
         let late = service.create(json!({})).await;
@@ -141,10 +141,10 @@ async fn a_session_from_before_the_set_moment_stays_dead_and_a_later_one_lives()
     }
 }
 
-// 3. One answer for every way in which a session can be absent.
+// 3. All absent sessions get the same response.
 
 #[tokio::test]
-async fn the_ways_of_being_absent_cannot_be_told_apart() {
+async fn missing_cleared_and_expired_ids_get_the_same_response() {
     for touch_interval_seconds in [0, 60] {
         let service = Service::with(Config { touch_interval_seconds, ..Config::default() }).await;
         let cleared = service.create(json!({})).await;
@@ -185,7 +185,7 @@ async fn the_ways_of_being_absent_cannot_be_told_apart() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_save_is_said_before_whether_there_is_a_session() {
+async fn a_bad_save_is_refused_before_its_session_is_looked_up() {
     let service = Service::with(Config { max_data_bytes: 100, ..Config::default() }).await;
     for (status, body) in [
         (413, json!({ "data": { "a": "x".repeat(100) } })),
@@ -202,7 +202,7 @@ async fn what_is_wrong_with_a_save_is_said_before_whether_there_is_a_session() {
 // 4. The caller never sets `created`, and use never moves the absolute deadline.
 
 #[tokio::test]
-async fn no_call_moves_the_creation_and_no_use_the_absolute_deadline() {
+async fn no_call_changes_created_and_use_does_not_move_the_absolute_deadline() {
     for touch_interval_seconds in [0, 60] {
         let service = Service::with(Config { touch_interval_seconds, ..Config::default() }).await;
         let id = service.create(json!({})).await;
@@ -224,10 +224,10 @@ async fn no_call_moves_the_creation_and_no_use_the_absolute_deadline() {
     }
 }
 
-// 5. A session ID leaves the service once. (What is logged: local_server.rs.)
+// 5. A session ID leaves the service once. (For the log: local_server.rs.)
 
 #[tokio::test]
-async fn the_id_stands_in_no_answer_but_the_first_and_not_in_the_table() {
+async fn the_id_is_in_the_first_response_only_and_not_in_the_table() {
     let service = Service::start().await;
     let id = service.create(json!({ "a": 1 })).await;
     let mut seen: Vec<Answer> = vec![
@@ -261,7 +261,7 @@ async fn the_table_is_keyed_by_the_sha_512_of_the_id() {
     assert_eq!(attributes, documented);
 }
 
-// 6. An acknowledged save is stored; If-Match: if_match.rs; in parallel: races.rs.
+// 6. An acknowledged save is stored. (With If-Match: if_match.rs. In parallel: races.rs.)
 
 // 7. One DynamoDB request for each call.
 
@@ -281,7 +281,7 @@ async fn each_call_takes_one_request_and_a_load_that_slides_takes_two() {
     assert_eq!(service.operations_of(service.renew(&renewed)).await, ["GetItem", "TransactWriteItems"]);
     assert_eq!(service.operations_of(service.clear(&id)).await, ["DeleteItem"]);
     assert_eq!(service.operations_of(service.load(&id)).await, ["GetItem"]);
-    assert_eq!(service.operations_of(service.get().send()).await, [""; 0], "no ID, no request");
+    assert_eq!(service.operations_of(service.get().send()).await, [""; 0], "no request without an ID");
     assert_eq!(service.operations_of(service.delete().send()).await, [""; 0]);
 }
 
@@ -308,7 +308,7 @@ async fn without_a_touch_interval_a_load_is_one_update() {
     assert_eq!(loaded["expires"], service.clock.now().plus_seconds(7200).to_string());
 }
 
-// 8. Early by at most the touch interval, and never late.
+// 8. A session expires early by at most the touch interval, and never late.
 
 #[tokio::test]
 async fn a_session_may_expire_early_by_the_touch_interval_and_no_more() {

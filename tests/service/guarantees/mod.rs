@@ -1,4 +1,4 @@
-//! The guarantees: what holds whatever races, fails or is delayed. A dead session stays dead; an acknowledged save is stored.
+//! The guarantees under races, failures and delays: a dead session stays dead; an acknowledged save is stored.
 
 mod clock_skew;
 mod disk;

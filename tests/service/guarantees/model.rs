@@ -1,4 +1,4 @@
-//! A model of a session, and generated histories of one caller against the service: both must say the same of every call.
+//! A model of a session. On generated histories of one caller, the service must agree with it on every call.
 
 use dynamodb_web_session::{Clock, Config, SessionId, Timeouts};
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use crate::harness::{Answer, Service};
 const MAX_TIMEOUT_SECONDS: u64 = 1000;
 const TOUCH_INTERVAL_SECONDS: u64 = 20;
 
-/// What a caller does. A session is named by its place among all IDs that were ever issued, the dead ones included.
+/// What a caller does. A session is named by its index among all IDs that were issued, dead ones included.
 #[derive(Clone, Debug)]
 enum Step {
     Create { idle: u64, absolute: u64 },
@@ -24,9 +24,9 @@ enum Step {
 #[derive(Clone, Copy, Debug)]
 enum OnlyIf {
     Anything,
-    /// The data is what it is now.
+    /// The current data.
     Current,
-    /// The data is what it was before the last save that changed it.
+    /// The data before the last save that changed it.
     Before,
 }
 
@@ -34,13 +34,13 @@ fn step() -> impl Strategy<Value = Step> {
     let timeout = || prop_oneof![1..100_u64, 1..=MAX_TIMEOUT_SECONDS];
     let session = || 0..6_usize;
     let only_if = prop_oneof![Just(OnlyIf::Anything), Just(OnlyIf::Current), Just(OnlyIf::Before)];
-    // Changed rarely, so that sessions live to be used; few values, so that data comes back to what it was.
-    let seldom = || proptest::option::weighted(0.1, timeout());
+    // Timeouts change rarely, so that sessions live long enough to be used. Data has few values, so that they recur.
+    let rare_timeout = || proptest::option::weighted(0.1, timeout());
     let data = proptest::option::weighted(0.8, 0..3_u8);
     prop_oneof![
         2 => (timeout(), timeout()).prop_map(|(idle, absolute)| Step::Create { idle, absolute }),
         4 => session().prop_map(Step::Load),
-        4 => (session(), data, seldom(), seldom(), only_if).prop_map(|(session, data, idle, absolute, only_if)| {
+        4 => (session(), data, rare_timeout(), rare_timeout(), only_if).prop_map(|(session, data, idle, absolute, only_if)| {
             Step::Save { session, data, idle, absolute, only_if }
         }),
         1 => session().prop_map(Step::Renew),
@@ -49,17 +49,17 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a session is, as the documents say it.
+/// A session as the documents describe it.
 #[derive(Clone, Debug)]
 struct Modelled {
     id: SessionId,
     data: u8,
     etag: String,
-    /// The tag of the data before it was changed last.
+    /// The tag of the data before its last change.
     etag_before: String,
     created: u64,
     timeouts: Timeouts,
-    /// When the idle deadline was slid last.
+    /// When the idle deadline was last slid.
     slid: u64,
     ended: bool,
 }
@@ -174,7 +174,7 @@ fn pick(sessions: &mut [Modelled], place: usize) -> &mut Modelled {
     &mut sessions[place]
 }
 
-/// Holds an answer to its status and, where it has a session document, to all of its members but the data's name.
+/// Checks the status of a response and, if it has a session document, all members except `session_id`.
 fn expect(answer: &Answer, status: u16, session: Option<&Modelled>) -> Result<(), TestCaseError> {
     prop_assert_eq!(answer.status.as_u16(), status, "{}", answer.body);
     let Some(session) = session else { return Ok(()) };
@@ -193,9 +193,9 @@ fn expect(answer: &Answer, status: u16, session: Option<&Modelled>) -> Result<()
     Ok(())
 }
 
-/// `MODEL_HISTORIES` says how many; 300 by default.
+/// `MODEL_HISTORIES` is the number of histories; 300 by default.
 #[test]
-fn the_service_says_what_the_model_says() {
+fn the_service_agrees_with_the_model() {
     let histories = std::env::var("MODEL_HISTORIES").map_or(300, |text| text.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config = Config {

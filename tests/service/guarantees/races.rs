@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{Action, Service};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_clears_against_loads_and_saves_and_nothing_comes_back() {
+async fn a_thousand_clears_race_with_loads_and_saves_and_stay_cleared() {
     // Every load writes: the hardest case.
     let service = Service::with(Config { touch_interval_seconds: 0, ..Config::default() }).await;
     for round in 0..1000 {
@@ -57,7 +57,7 @@ async fn eight_writers_with_if_match_lose_no_increment() {
     assert_eq!(service.load(&id).await.data(), json!({ "count": 100 }));
 }
 
-/// The same with the crate's own verb.
+/// The same with the crate's own method.
 #[tokio::test(flavor = "multi_thread")]
 async fn save_if_unchanged_loses_no_increment() {
     async fn increment(sessions: SessionManager, id: SessionId) {
@@ -81,7 +81,7 @@ async fn save_if_unchanged_loses_no_increment() {
     assert_eq!(counted.data, json!({ "count": 20 }));
 }
 
-/// A clear between the two requests of a load that slides: the load must not report what is gone.
+/// The load must not return a session that was cleared between its two requests.
 #[tokio::test]
 async fn a_load_that_slides_notices_a_clear_between_its_two_requests() {
     let service = Service::start().await;

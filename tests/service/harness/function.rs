@@ -49,11 +49,20 @@ impl Function {
     }
 
     pub async fn start_with(name: &str, service: &Service, settings: &[(&str, &str)]) -> Self {
+        Self::run_with(bootstrap(name).await, name, service, settings).await
+    }
+
+    /// Starts another program as a function.
+    pub async fn run(program: PathBuf, service: &Service) -> Self {
+        Self::run_with(program, "function", service, &[]).await
+    }
+
+    async fn run_with(program: PathBuf, name: &str, service: &Service, settings: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let api = listener.local_addr().unwrap().to_string();
         let (events, received) = mpsc::channel(1);
         tokio::spawn(serve(listener, received));
-        let mut command = Command::new(bootstrap(name).await);
+        let mut command = Command::new(program);
         // Lambda Developer Guide, "Defined runtime environment variables".
         command.env_clear().envs([
             ("_HANDLER", "bootstrap"),
@@ -97,7 +106,7 @@ impl Function {
         let (outcome, posted) = oneshot::channel();
         self.events.send(Event { payload: payload.into(), outcome }).await.ok().unwrap();
         let posted =
-            tokio::time::timeout(Duration::from_secs(60), posted).await.expect("the function answers");
+            tokio::time::timeout(Duration::from_secs(60), posted).await.expect("the function responds");
         posted.unwrap_or(Outcome::Exit)
     }
 

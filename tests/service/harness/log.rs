@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use service::log::{self, LevelFilter};
 use tracing::subscriber::DefaultGuard;
 
-/// The log of this thread, on which the whole test runs.
+/// The log of this thread. The whole test runs on it.
 pub struct Log {
     lines: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,
@@ -14,8 +14,8 @@ pub struct Log {
 
 impl Log {
     pub fn at(level: LevelFilter) -> Self {
-        // While the process has only one subscriber, tracing asks the thread that first meets an event on behalf of all
-        // threads. A global subscriber gives the threads of the other tests one, too.
+        // While the process has only one subscriber, tracing lets the thread that first reaches an event decide for all
+        // threads. With a global subscriber, the threads of the other tests have one too.
         log::to("no_table", LevelFilter::INFO, |_| {});
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();
         let kept = Arc::clone(&lines);
@@ -24,7 +24,7 @@ impl Log {
         Self { lines, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
-    /// The lines since the last time.
+    /// The lines since the last call.
     pub fn take(&self) -> Vec<Value> {
         let lines = std::mem::take(&mut *self.lines.lock().unwrap());
         let parse = |line: String| {
@@ -34,7 +34,7 @@ impl Log {
         lines.into_iter().map(parse).collect()
     }
 
-    /// The one line since the last time, which says `event` and `outcome`.
+    /// The only line since the last call. It must have this `event` and `outcome`.
     #[track_caller]
     pub fn one(&self, event: &str, outcome: &str) -> Value {
         let lines = self.take();
@@ -45,7 +45,7 @@ impl Log {
             "{lines:#?}"
         );
         let metric = if outcome == "ok" { event } else { outcome };
-        assert_eq!(lines[0][metric], 1, "it is counted");
+        assert_eq!(lines[0][metric], 1, "its metric is 1");
         assert_eq!(lines[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"], metric);
         lines[0].clone()
     }

@@ -1,4 +1,4 @@
-//! What the tests are written with.
+//! The test harness.
 
 mod function;
 mod local_server;

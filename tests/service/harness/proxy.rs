@@ -31,21 +31,21 @@ pub enum Action {
 /// How a response is lost.
 #[derive(Clone, Copy, Debug)]
 pub enum Loss {
-    /// A failure is sent in its place, as DynamoDB does when it does not know the outcome.
+    /// An error is sent in its place, as DynamoDB does when it does not know the outcome.
     Failure,
-    /// The connection is reset before it.
+    /// The connection is reset before the response.
     Reset,
-    /// The connection is reset in the middle of it.
+    /// The connection is reset in the middle of the response.
     Cut,
-    /// Half of it is sent, and then nothing.
+    /// Half of the response is sent, then nothing.
     Stalled,
-    /// Its content does not match its checksum.
+    /// The content does not match the checksum.
     Damaged,
 }
 
 type NextAction = Box<dyn FnOnce(String) -> Pin<Box<dyn Future<Output = Action> + Send>> + Send>;
 
-/// The action for every request without an action of its own.
+/// The action for every request that `next` has no action for.
 type Rule = Box<dyn Fn(String) -> Action + Send>;
 
 pub struct Proxy {
@@ -81,7 +81,7 @@ impl Proxy {
         self.state.operations.lock().unwrap().clone()
     }
 
-    /// Forgets the operations so far, and the actions that are left.
+    /// Clears the recorded operations and the remaining actions.
     pub fn forget(&self) {
         self.state.next.lock().unwrap().clear();
         self.state.operations.lock().unwrap().clear();
@@ -95,12 +95,12 @@ impl Proxy {
         self.state.next.lock().unwrap().push_back(Box::new(|body| Box::pin(action(body))));
     }
 
-    /// Sets the action for every request from now on that has none of its own.
+    /// Sets the action for every further request that [`on_next`](Self::on_next) sets none for.
     pub fn on_every(&self, rule: impl Fn(String) -> Action + Send + 'static) {
         *self.state.rule.lock().unwrap() = Some(Box::new(rule));
     }
 
-    /// Responds to the next `times` requests with an error of DynamoDB.
+    /// Responds to the next `times` requests with a DynamoDB error.
     pub fn respond(&self, times: usize, status: u16, error: &str) {
         for _ in 0..times {
             let (status, body) = dynamodb_error(status, error);
@@ -117,7 +117,7 @@ fn dynamodb_error(status: u16, error: &str) -> (u16, String) {
 async fn serve(listener: TcpListener, state: Arc<State>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        stream.set_zero_linger().unwrap(); // a connection that is dropped is reset
+        stream.set_zero_linger().unwrap(); // dropping the connection resets it
         let state = Arc::clone(&state);
         let service = service_fn(move |request| {
             let state = Arc::clone(&state);
@@ -162,7 +162,7 @@ async fn forward(state: &State, request: Request<Incoming>) -> Result<Response<C
         }
     }
     let mut body = upstream.bytes().await.unwrap().to_vec();
-    // DynamoDB sends it; some of its emulators do not.
+    // DynamoDB sends this header; some emulators do not.
     response = response.header(CHECKSUM, crc32fast::hash(&body).to_string());
     let end = match loss {
         None => Content::whole(body.into()),

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 use super::proxy::Proxy;
 
-/// A running service with a table of its own and a clock that stands still.
+/// A running service with its own table and a manual clock.
 pub struct Service {
     pub clock: ManualClock,
     pub proxy: Proxy,
@@ -35,12 +35,12 @@ impl Service {
         Self::with(Config::default()).await
     }
 
-    /// A service with other settings of the sessions.
+    /// A service with these settings of the crate.
     pub async fn with(config: Config) -> Self {
         Self::with_all(config, Settings::default()).await
     }
 
-    /// A service with other settings of how it is served.
+    /// A service with these settings of the HTTP service.
     pub async fn served(settings: Settings) -> Self {
         Self::with_all(Config::default(), settings).await
     }
@@ -64,7 +64,7 @@ impl Service {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/session", listener.local_addr().unwrap());
         tokio::spawn(gateway.serve(listener, std::future::pending()));
-        // The server ends a connection that is idle for 30 seconds, perhaps just as a call is sent on it.
+        // The server closes a connection after 30 idle seconds, which can race with a call on it.
         let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(10)).build().unwrap();
         Self { clock, proxy, table, dynamodb, sessions, url, http }
     }
@@ -162,11 +162,11 @@ pub fn cookies() -> Settings {
     Settings { id_transport: IdTransport::Cookie, ..Settings::default() }
 }
 
-/// The table service that the tests run on.
+/// The table service that the tests use.
 pub async fn table_service() -> String {
     match std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
         Ok(url) => url,
-        Err(_) => dynamodb::start_embedded(None).await.unwrap(),
+        Err(_) => dynamodb::start_embedded(None, 0).await.unwrap(),
     }
 }
 
@@ -188,12 +188,12 @@ impl Call {
         self.header("cookie", format!("__Host-id={}", id.expose()))
     }
 
-    /// As a browser marks a request of a page of the service's own origin.
+    /// Adds the header that a browser sends with a same-origin request.
     pub fn by_page(self) -> Self {
         self.header("sec-fetch-site", "same-origin")
     }
 
-    /// Adds a header. Existing ones stay.
+    /// Adds a header and keeps existing ones.
     pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let name: HeaderName = name.parse().unwrap();
         Self(self.0.header(name, HeaderValue::from_bytes(value.as_ref()).unwrap()))
@@ -217,7 +217,7 @@ impl Call {
         self.send_and_name().await.0
     }
 
-    /// The answer, and the ID of the request.
+    /// The response and the request ID.
     pub async fn send_and_name(self) -> (Answer, String) {
         let response = self.0.send().await.unwrap();
         let status = response.status();
@@ -229,7 +229,7 @@ impl Call {
     }
 }
 
-/// A response, without the date and the request's ID.
+/// A response, without the date and the request ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: StatusCode,
@@ -251,12 +251,12 @@ impl Answer {
     }
 
     pub fn session_id(&self) -> SessionId {
-        // Without a parser: data may hold what it refuses, such as half a surrogate pair.
+        // Not parsed as JSON: data may hold what a parser refuses, such as half a surrogate pair.
         let after = self.body.split_once("\"session_id\":\"").unwrap().1;
         after.split('"').next().unwrap().parse().unwrap()
     }
 
-    /// The ID in the cookie that the answer sets.
+    /// The ID in the cookie that the response sets.
     pub fn cookie_id(&self) -> SessionId {
         let cookie = self.header("set-cookie");
         cookie.strip_prefix("__Host-id=").unwrap().split(';').next().unwrap().parse().unwrap()

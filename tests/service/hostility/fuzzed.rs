@@ -1,5 +1,5 @@
-//! What must hold for any bytes that a caller sends. cargo-fuzz searches for bytes for which it does not (`fuzz/`); the
-//! tests replay its corpus.
+//! What must hold for any bytes that a caller sends. cargo-fuzz (`fuzz/`) searches for bytes that violate it; the tests
+//! replay its corpus.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ pub fn if_match(bytes: &[u8]) {
         assert!(tag.trim_start_matches("W/").starts_with('"') && tag.ends_with('"') && text.contains(tag));
     }
     let Ok(IfMatch::OneOf(again)) = tags.join(", ").parse() else {
-        panic!("a list of tags is a list of tags")
+        panic!("the tags joined by commas are not a list of tags")
     };
     assert_eq!(again.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), tags);
 }
@@ -74,7 +74,7 @@ fn read(request: &Request, settings: &Settings) {
     }
 }
 
-/// The same as an event of API Gateway: any bytes get a response, and it is not a 5xx.
+/// The same as an API Gateway event: any bytes get a response that is not a 5xx.
 pub fn event(bytes: &[u8]) {
     thread_local! {
         static STARTED: OnceCell<(tokio::runtime::Runtime, [SessionService; 2])> = const { OnceCell::new() };
@@ -103,7 +103,7 @@ pub fn event(bytes: &[u8]) {
     });
 }
 
-/// All that the service does with a request before it calls DynamoDB.
+/// Everything that the service does with a request before it calls DynamoDB.
 async fn answer(
     service: &SessionService,
     request: Request,
@@ -176,7 +176,7 @@ mod tests {
     type Check = fn(&[u8]);
 
     #[test]
-    fn the_corpus_of_the_fuzzer_is_answered() {
+    fn the_corpus_of_the_fuzzer_passes() {
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
         let targets: [(&str, Check); 4] = [
             ("session_id", super::session_id),

@@ -1,4 +1,4 @@
-//! Hostile clients: bytes that are not requests, and requests without end.
+//! Hostile clients: bytes that are not requests, and requests that do not end.
 
 mod fuzzed;
 mod requests;

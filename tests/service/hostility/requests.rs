@@ -1,4 +1,4 @@
-//! A client that means ill, against `cargo run`: the server stays up, serves others, and its memory stays as it is.
+//! A hostile client against `cargo run`: the server stays up and serves other clients, and its memory does not grow.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,15 +25,15 @@ impl Victim {
         Self { address: format!("127.0.0.1:{address}"), server }
     }
 
-    /// Sends bytes over a connection of their own.
+    /// Sends bytes over a new connection.
     async fn send(&self, bytes: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
-        // It may hang up before it has read all.
+        // The server may close the connection before it has read everything.
         let _ = stream.write_all(bytes).await;
         stream
     }
 
-    /// What comes back until it hangs up.
+    /// What the server sends until it closes the connection.
     async fn answers(&self, bytes: &[u8]) -> String {
         let mut stream = self.send(bytes).await;
         let mut answers = Vec::new();
@@ -41,7 +41,7 @@ impl Victim {
         String::from_utf8(answers).unwrap()
     }
 
-    /// Asserts that others are served.
+    /// Asserts that other clients are served.
     async fn serves(&self) {
         let id = self.server.create(json!({ "a": 1 })).await;
         assert_eq!(self.server.load(&id).await.status(), 200);
@@ -53,7 +53,8 @@ impl Victim {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// Opens many connections that begin with `bytes` and go no further, lets others be served, and does it again and again.
+    /// Repeatedly opens many connections that send only `bytes`, and asserts that other clients are served and that the
+    /// memory does not grow.
     async fn holds_out_against(&self, bytes: &[u8]) {
         let mut resident = Vec::new();
         for _ in 0..6 {
@@ -64,20 +65,20 @@ impl Victim {
             self.serves().await;
             resident.push(self.resident_kib());
         }
-        // The first waves find the allocator's room for the others.
+        // The first rounds allocate memory that the later rounds reuse.
         let [_, _, third, .., last] = resident[..] else { unreachable!() };
         assert!(last < third + third / 5, "resident KiB: {resident:?}");
     }
 }
 
 #[tokio::test]
-async fn thousands_of_half_open_connections_keep_nobody_out() {
+async fn thousands_of_half_open_connections_do_not_block_other_clients() {
     let victim = Victim::start().await;
     victim.holds_out_against(b"GET /session HTTP/1.1\r\nhost: local").await;
 }
 
 #[tokio::test]
-async fn thousands_of_slow_bodies_keep_nobody_out() {
+async fn thousands_of_slow_bodies_do_not_block_other_clients() {
     let victim = Victim::start().await;
     let head = b"POST /session HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 6000000\r\n\r\n{";
     victim.holds_out_against(head).await;
@@ -113,9 +114,9 @@ async fn headers_and_bodies_without_end_are_cut_off() {
     assert!(victim.resident_kib() < before + 64 * 1024, "{before} before, {} now", victim.resident_kib());
 }
 
-/// Two readers of one connection must see the same requests in it: the one in a body is none.
+/// Two readers of one connection must see the same requests in it. A request inside a body is not one of them.
 #[tokio::test]
-async fn a_request_that_is_smuggled_in_a_body_is_not_carried_out() {
+async fn a_request_smuggled_in_a_body_is_not_handled() {
     let victim = Victim::start().await;
     let id = victim.server.create(json!({})).await;
     let inner =

@@ -1,5 +1,5 @@
-//! The functions as Lambda runs them: each binary under the Lambda Runtime API, with Lambda's environment and no
-//! other, and with API Gateway's events.
+//! The functions as Lambda runs them: each binary under the Lambda Runtime API, with only Lambda's environment, and
+//! with API Gateway's events.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn published(name: &str) -> Value {
     serde_json::from_slice(&event).unwrap()
 }
 
-/// A published event, made into one of ours.
+/// A published event, changed into a request for `/session`.
 fn event(method: &str, headers: Value, body: Option<&str>) -> Value {
     let mut event = published("iam");
     event["routeKey"] = format!("{method} /session").into();
@@ -59,7 +59,7 @@ fn id_of(response: &Value) -> SessionId {
 }
 
 #[tokio::test]
-async fn a_session_lives_through_all_binaries() {
+async fn all_binaries_work_on_one_session() {
     let service = Service::start().await;
     let create = Function::start("create", &service).await;
     let load = Function::start("load", &service).await;
@@ -97,7 +97,7 @@ async fn a_session_lives_through_all_binaries() {
 }
 
 #[tokio::test]
-async fn every_published_event_is_answered() {
+async fn every_published_event_gets_a_response() {
     let service = Service::start().await;
     for (name, expected) in [
         ("create", [415, 201]),
@@ -120,7 +120,7 @@ async fn every_published_event_is_answered() {
 }
 
 #[tokio::test]
-async fn bodies_come_as_text_as_base64_or_not_at_all() {
+async fn a_body_may_be_text_base64_or_absent() {
     let service = Service::start().await;
     let create = Function::start("create", &service).await;
     let base64 = |body: &str| {
@@ -141,14 +141,14 @@ async fn bodies_come_as_text_as_base64_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn repeated_headers_are_no_id_and_a_stage_in_the_path_does_no_harm() {
+async fn a_repeated_id_header_is_not_found_and_a_stage_in_the_path_is_ignored() {
     let service = Service::start().await;
     let load = Function::start("load", &service).await;
     let id = service.create(json!({})).await;
     let twice = json!({ "x-session-id": format!("{0},{0}", id.expose()) });
     assert_eq!(load.call(&event("GET", twice, None)).await["statusCode"], 404);
-    let odd = json!({ "x-session-id": "\u{e9}\u{1F36A}" });
-    assert_eq!(load.call(&event("GET", odd, None)).await["statusCode"], 404);
+    let not_ascii = json!({ "x-session-id": "\u{e9}\u{1F36A}" });
+    assert_eq!(load.call(&event("GET", not_ascii, None)).await["statusCode"], 404);
 
     let mut staged = event("GET", with_id(&id), None);
     staged["rawPath"] = "/prod/session".into();
@@ -159,7 +159,7 @@ async fn repeated_headers_are_no_id_and_a_stage_in_the_path_does_no_harm() {
 }
 
 #[tokio::test]
-async fn cookies_come_in_an_array_and_go_in_one() {
+async fn events_and_responses_have_cookies_in_an_array() {
     let service = Service::start().await;
     let cookie = [("SESSION_ID_TRANSPORT", "cookie")];
     let create = Function::start_with("create", &service, &cookie).await;
@@ -168,17 +168,17 @@ async fn cookies_come_in_an_array_and_go_in_one() {
     let cookies = created["cookies"].as_array().unwrap();
     assert_eq!(cookies.len(), 1);
     assert_eq!(created["headers"].get("set-cookie"), None);
-    let ours = cookies[0].as_str().unwrap().split(';').next().unwrap();
+    let session_cookie = cookies[0].as_str().unwrap().split(';').next().unwrap();
 
     let mut loading = event("GET", json!({}), None);
-    loading["cookies"] = json!(["theme=dark", ours]);
+    loading["cookies"] = json!(["theme=dark", session_cookie]);
     assert_eq!(load.call(&loading).await["statusCode"], 200);
-    loading["cookies"] = json!([ours, ours]);
+    loading["cookies"] = json!([session_cookie, session_cookie]);
     assert_eq!(load.call(&loading).await["statusCode"], 404);
 }
 
 #[tokio::test]
-async fn an_event_that_makes_the_handler_fail_does_not_hurt_the_next() {
+async fn an_event_that_makes_the_handler_fail_does_not_affect_the_next() {
     let service = Service::start().await;
     let load = Function::start("load", &service).await;
     let id = service.create(json!({})).await;
@@ -189,9 +189,9 @@ async fn an_event_that_makes_the_handler_fail_does_not_hurt_the_next() {
     }
 }
 
-/// lambda_http makes a URL of them, and panics where that is none.
+/// lambda_http builds a URL from these values, and panics if it is not valid.
 #[tokio::test]
-async fn no_url_makes_a_function_end() {
+async fn an_event_without_a_valid_url_is_handled() {
     let service = Service::start().await;
     let load = Function::start("load", &service).await;
     let id = service.create(json!({})).await;
@@ -231,7 +231,7 @@ async fn sigterm_ends_a_function_at_once() {
     let id = clear.process.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
     let ended = tokio::time::timeout(Duration::from_secs(5), clear.process.wait()).await;
-    assert!(!ended.expect("it ends").unwrap().success());
+    assert!(!ended.expect("the function ends").unwrap().success());
 }
 
 #[tokio::test]
@@ -251,7 +251,7 @@ async fn a_failure_is_logged_once_as_json_without_an_id() {
     assert_eq!(lines[0]["request_id"], "8476a536-e9f4-11e8-9739-000000000000");
 }
 
-/// A release build leaves out what is logged below INFO, but for this.
+/// A release build leaves out log events below INFO, except this one.
 #[tokio::test]
 async fn a_load_is_logged_at_debug() {
     let service = Service::start().await;

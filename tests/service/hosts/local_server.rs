@@ -1,4 +1,4 @@
-//! `cargo run`: its options, its output, its end.
+//! `cargo run`: its options, output and shutdown.
 
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -31,7 +31,7 @@ async fn a_data_file_keeps_the_sessions() {
     let id = server.create(json!({ "kept": true })).await;
     server.stop("-KILL").await;
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions());
-    assert_eq!(mode & 0o777, 0o600, "others may not read it");
+    assert_eq!(mode & 0o777, 0o600, "other users may not read it");
 
     let server = LocalServer::start(&["--data", path], &[]).await;
     let loaded: Value = server.load(&id).await.json().await.unwrap();
@@ -51,7 +51,7 @@ async fn another_dynamodb_can_be_used() {
     let id = server.create(json!({})).await;
     server.stop("-INT").await;
     let server = LocalServer::start(&["--endpoint", &endpoint], &environment).await;
-    assert_eq!(server.load(&id).await.status(), 200, "the session, and the table, were there");
+    assert_eq!(server.load(&id).await.status(), 200, "the session and the table were kept");
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_bad_setting_stops_the_start_and_is_named() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_no_url_or_leads_nowhere_is_named() {
+async fn an_endpoint_that_is_not_a_url_or_is_unreachable_is_named() {
     for (endpoint, expected) in [
         ("", "error: endpoint_url must be a URL that begins with http:// or https://; it is \"\""),
         (
@@ -95,7 +95,7 @@ async fn a_port_that_is_taken_is_named() {
 }
 
 #[tokio::test]
-async fn at_no_log_level_do_session_ids_and_data_get_into_the_output() {
+async fn no_log_level_prints_session_ids_or_data() {
     for (level, format) in [("TRACE", "JSON"), ("TRACE", "Text"), ("ERROR", "JSON")] {
         let environment =
             [("AWS_LAMBDA_LOG_LEVEL", level), ("AWS_LAMBDA_LOG_FORMAT", format), ("RUST_LOG", "trace")];
@@ -120,7 +120,7 @@ async fn at_no_log_level_do_session_ids_and_data_get_into_the_output() {
 
 /// The README's first command.
 #[tokio::test]
-async fn cargo_run_needs_no_choice_of_a_program() {
+async fn cargo_run_needs_no_program_name() {
     program("local").await; // built
     let output = Command::new(env!("CARGO"))
         .args(["run", "--offline", "--quiet", "--", "--help"])

@@ -1,4 +1,4 @@
-//! TLS to DynamoDB: whose certificates are trusted, and that a connection is kept.
+//! TLS to DynamoDB: which certificates are trusted, and that a connection is reused.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -21,13 +21,13 @@ use crate::harness::{LocalServer, program, table_service};
 /// The table service behind TLS.
 struct Endpoint {
     url: String,
-    /// Who has signed its certificate.
+    /// The file with the certificate of the authority that signed its certificate.
     authority: PathBuf,
     connections: Arc<AtomicUsize>,
 }
 
 impl Endpoint {
-    /// `file` is the authority's, and no other test's.
+    /// `file` gets the authority's certificate. No other test may use this name.
     async fn start(file: &str, host: &str, version: &'static SupportedProtocolVersion) -> Self {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -52,7 +52,7 @@ impl Endpoint {
         Self { url, authority: path, connections }
     }
 
-    /// What a local server says that cannot use this.
+    /// The error of a local server that cannot use this endpoint.
     async fn refused(&self, bundle: &str) -> String {
         let mut command = Command::new(program("local").await);
         command.args(["--port", "0", "--endpoint", &self.url]).env("AWS_CA_BUNDLE", bundle);
@@ -74,7 +74,7 @@ async fn serve(
         connections.fetch_add(1, Ordering::Relaxed);
         let (acceptor, upstream) = (acceptor.clone(), upstream.clone());
         tokio::spawn(async move {
-            // Whoever does not trust us says so here.
+            // A client that does not trust the certificate fails here.
             let Ok(mut stream) = acceptor.accept(stream).await else { return };
             let mut upstream = TcpStream::connect(upstream).await.unwrap();
             tokio::io::copy_bidirectional(&mut stream, &mut upstream).await.ok();
@@ -97,10 +97,10 @@ async fn the_bundle_is_trusted_over_tls_1_2_and_1_3_on_one_connection() {
 }
 
 #[tokio::test]
-async fn nobody_else_is_trusted() {
+async fn no_other_authority_is_trusted() {
     let endpoint = Endpoint::start("untrusted.pem", "localhost", &TLS13).await;
     let other = Endpoint::start("other.pem", "another.example", &TLS13).await;
-    // Mozilla's roots, an authority that has not signed, and a certificate of another host.
+    // Mozilla's roots, an authority that did not sign the certificate, and a certificate of another host.
     let errors = [
         endpoint.refused("").await,
         endpoint.refused(other.authority.to_str().unwrap()).await,

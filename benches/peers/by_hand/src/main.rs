@@ -1,7 +1,7 @@
-//! Near the limit: a `lambda_http` function that reads a session with hyper and aws-sigv4, without an SDK. It has no
-//! retries, no timeouts and no logs, and looks at no deadline: it is here to be measured against, not to be used.
+//! Close to the minimum: a `lambda_http` function that reads a session with hyper and aws-sigv4, without an SDK. It has
+//! no retries, timeouts or logs, and checks no deadline: it is for measurements, not for use.
 
-#![expect(clippy::unwrap_used, reason = "whatever goes wrong ends the run")]
+#![expect(clippy::unwrap_used, reason = "any error ends the run")]
 
 use std::sync::Arc;
 use std::time::SystemTime;

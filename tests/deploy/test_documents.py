@@ -1,0 +1,88 @@
+"""The commands in README.md, docs/api.md and docs/local.md, run as they are but for the ports."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def blocks(document, language="shell"):
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S)
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+@pytest.fixture
+def serve():
+    """Runs a block that starts the local server, and returns a function that runs other blocks against it."""
+    servers = []
+
+    def serve(start):
+        ports = {"3000": free_port(), "8000": free_port()}
+        match = re.fullmatch(r"((?:\w+=\S+ )*)cargo run(?: -- (.*?))?", start.strip())
+        settings = dict(setting.split("=") for setting in match[1].split())
+        arguments = [ports.get(word, word) for word in (match[2] or "").split()]
+        binary = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/local"
+        server = subprocess.Popen(
+            [binary, "--port", ports["3000"], *arguments],
+            env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )
+        servers.append(server)
+        assert "is ready" in server.stdout.readline()
+
+        def run(block):
+            for documented, actual in ports.items():
+                block = block.replace(f"localhost:{documented}", f"localhost:{actual}")
+            done = subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=ROOT, capture_output=True, text=True, timeout=600)
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        return run
+
+    subprocess.run(["cargo", "build", "--quiet", "--package", "local"], cwd=ROOT, check=True)
+    yield serve
+    for server in servers:
+        server.terminate()
+        server.wait()
+
+
+def test_the_commands_for_the_embedded_dynamodb_work(serve):
+    start, examples, record, *_ = blocks("docs/local.md")
+    run = serve(start)
+    printed = run(examples)
+    assert "apple red" in printed and "171 Timeouts" in printed
+    variables = examples.split("cargo run")[0]
+    assert '"idle_timeout"' in run(variables + record)
+
+
+def test_the_curl_line_for_cookie_transport_works(serve):
+    start, curl = blocks("docs/api.md")
+    response = serve(start)(curl)
+    assert "HTTP/1.1 201" in response and "set-cookie: __Host-id=" in response
+
+
+def test_the_curl_lines_of_the_readme_work(serve):
+    start, curl = blocks("README.md")[:2]
+    run = serve(start.split("#")[0])
+    create, load, clear = curl.strip().split("\n")
+    (session_id,) = re.findall(r'"session_id":"([^"]+)"', run(create))
+    assert '"data":{"fruit":"apple"}' in run(load.replace("PASTE_THE_SESSION_ID", session_id))
+    assert "204 No Content" in run(clear.replace("PASTE_THE_SESSION_ID", session_id))
+    assert "no-such-session" in run(load.replace("PASTE_THE_SESSION_ID", session_id))
+
+
+def test_the_login_of_the_readme_works(service_url):
+    (code,) = blocks("README.md", "python")
+    environment = {**os.environ, "SESSION_URL": service_url}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "alice\nNone\n"), done.stderr
