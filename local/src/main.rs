@@ -50,10 +50,13 @@ async fn main() -> ExitCode {
 async fn serve(arguments: Arguments) -> Result<(), BoxError> {
     let config = Config { endpoint_url: arguments.endpoint.clone(), ..Config::from_env()? };
     config.validate()?;
-    let settings = Settings::from_env()?;
+    let mut settings = Settings::from_env()?;
+    if std::env::var_os("SESSION_LOG_LEVEL").is_none() {
+        settings.log_level = LevelFilter::DEBUG; // so that the page has a line for each load
+    }
     let recent_log = RecentLog::default();
     let recent = recent_log.clone();
-    log::to(&config.table_name, LevelFilter::DEBUG, move |line| {
+    log::to(&config.table_name, settings.log_level, move |line| {
         recent.keep(line);
         // A closed terminal does not stop the server.
         let _ = std::io::stderr().write_all(line.as_bytes());

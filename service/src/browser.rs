@@ -60,29 +60,38 @@ pub(crate) fn refuse_cross_site(request: &Request, settings: &Settings) -> Resul
     if !settings.is_cookie_transport() {
         return Ok(());
     }
-    if is_cross_site(request, settings) {
-        return Err(Failure::CrossSite);
-    }
+    refuse_other_origins(request, settings)?;
     if !request.body().is_empty() && !request.method().is_safe() && !is_json(request.headers()) {
         return Err(Failure::NotJson);
     }
     Ok(())
 }
 
-/// Whether a page of another origin, and not of an allowed one, may have sent the request.
+/// Refuses what a page of another origin, and not of an allowed one, may have sent.
 ///
-/// A load is refused too, since it slides the session's deadline. Without `Sec-Fetch-Site` (old browsers, other clients)
-/// a load may pass, because these send no `Origin` with a load of their own origin; other calls must name an allowed
-/// origin (OWASP Cross-Site Request Forgery Prevention Cheat Sheet, "Fetch Metadata headers").
-fn is_cross_site(request: &Request, settings: &Settings) -> bool {
+/// A load is refused too, since it slides the session's deadline. Without `Sec-Fetch-Site` and `Origin` a load passes:
+/// browsers from before 2023 send neither with a load of their own origin (ADR 7). Other calls must name an allowed origin
+/// (OWASP Cross-Site Request Forgery Prevention Cheat Sheet, "Fetch Metadata headers").
+fn refuse_other_origins(request: &Request, settings: &Settings) -> Result<(), Failure> {
+    const OTHER_ORIGIN: Failure = Failure::CrossSite(
+        "the page that sent this is of another origin, and SESSION_ALLOWED_ORIGINS does not name it",
+    );
+    const NO_ORIGIN: Failure = Failure::CrossSite(
+        "the header Sec-Fetch-Site is missing, and Origin names no allowed origin: browsers send \
+         `sec-fetch-site: same-origin` from a page of the service's own origin, and other clients must too",
+    );
     let headers = request.headers();
     let origin = headers.get(ORIGIN);
     let is_allowed = origin.is_some_and(|origin| settings.allows_origin(origin.as_bytes()));
-    let is_same_origin = match headers.get(SEC_FETCH_SITE).map(|value| value.as_bytes()) {
-        Some(b"same-origin") => true,
-        Some(b"none") => request.method().is_safe(), // the user's own action, such as a bookmark
-        Some(_) => false,
-        None => request.method().is_safe() && origin.is_none(),
-    };
-    !(is_allowed || is_same_origin)
+    if is_allowed {
+        return Ok(());
+    }
+    let is_safe = request.method().is_safe();
+    match headers.get(SEC_FETCH_SITE).map(|value| value.as_bytes()) {
+        Some(b"same-origin") => Ok(()),
+        Some(b"none") if is_safe => Ok(()), // the user's own action, such as a bookmark
+        None if is_safe && origin.is_none() => Ok(()),
+        None if origin.is_none() => Err(NO_ORIGIN),
+        _ => Err(OTHER_ORIGIN),
+    }
 }

@@ -37,7 +37,7 @@ pub struct SessionService {
 pub fn start() -> Result<SessionService, ConfigError> {
     let config = Config::from_env()?;
     let settings = Settings::from_env()?;
-    log::init(&config.table_name);
+    log::init(&config.table_name, settings.log_level);
     Ok(SessionService { sessions: SessionManager::new(lambda_client()?, config)?, settings })
 }
 
@@ -84,7 +84,7 @@ pub async fn answer(
         };
         response::with_common_headers(result.unwrap_or_else(|failure| {
             failure.report();
-            response::refusal(&failure, &service.settings)
+            response::refusal(&failure)
         }))
     })
     .await

@@ -1,7 +1,6 @@
 //! The log of a function: one line of JSON for each call, with CloudWatch metrics embedded in it.
 
 use std::borrow::Cow;
-use std::env;
 use std::fmt::Debug;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -35,19 +34,18 @@ struct RequestNames {
     source_ip: Option<String>,
 }
 
-/// Writes the log of the sessions in `table` to the standard error output from now on, at INFO unless Lambda's logging
-/// controls (`AWS_LAMBDA_LOG_LEVEL`) say otherwise.
+/// Writes the log of the sessions in `table` to the standard error output from now on.
 ///
-/// At every level, each call is counted. Of other crates only errors are logged: at TRACE some of them log whole
-/// requests, and a request holds a session ID.
-pub fn init(table: &str) {
-    to(table, LevelFilter::INFO, |line| {
+/// At every level, each call is counted: below `level`, its line has the metrics only. Of other crates only errors are
+/// logged: at TRACE some of them log whole requests, and a request holds a session ID.
+pub fn init(table: &str, level: LevelFilter) {
+    to(table, level, |line| {
         // A failure to write the log cannot be logged.
         let _ = std::io::stderr().write_all(line.as_bytes());
     });
 }
 
-/// As [`init`], with another level than INFO, and each line, with its line break, handed to `write`.
+/// As [`init`], with each line, including its line break, passed to `write`.
 pub fn to(table: &str, level: LevelFilter, write: impl Fn(&str) + Send + Sync + 'static) {
     // A second start in one process keeps the log of the first.
     let _ = tracing::subscriber::set_global_default(lines(table, level, write));
@@ -59,9 +57,7 @@ pub fn lines(
     level: LevelFilter,
     write: impl Fn(&str) + Send + Sync + 'static,
 ) -> impl Subscriber + Send + Sync {
-    let wanted = env::var("AWS_LAMBDA_LOG_LEVEL").ok();
-    let wanted = wanted.and_then(|wanted| wanted.replace("FATAL", "ERROR").parse().ok());
-    Lines { level: wanted.unwrap_or(level), table: table.to_owned(), write }
+    Lines { level, table: table.to_owned(), write }
 }
 
 /// Runs `call` so that its log line names the request.
@@ -95,8 +91,8 @@ impl<W: Fn(&str) + Send + Sync + 'static> Subscriber for Lines<W> {
         let metadata = event.metadata();
         let mut line = Line::default();
         let level = level(metadata);
+        line.add("level", level.as_str());
         if level <= self.level {
-            line.add("level", level.as_str());
             line.add("timestamp", SystemClock.now().to_string());
             event.record(&mut line);
             // An event outside of a request has no names.

@@ -1,9 +1,9 @@
-//! What is read from a request: the session ID, the body, and `If-Match`.
+//! What is read from a request: the session ID, the body, and the preconditions.
 
-use dynamodb_web_session::{IfMatch, MalformedIfMatch, SessionId};
+use dynamodb_web_session::{ETags, MalformedETags, Preconditions, SessionId};
 use lambda_http::Request;
 use lambda_http::http::HeaderValue;
-use lambda_http::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH};
+use lambda_http::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use serde::{Deserialize, Deserializer};
 use serde_json::Number;
 use serde_json::error::Category;
@@ -97,6 +97,18 @@ pub fn session_body<'a>(request: &'a Request, settings: &Settings) -> Result<Ses
     Ok(body)
 }
 
+/// Refuses a body of a renewal: it has nothing to say.
+///
+/// # Errors
+/// [`Failure::NotJson`] and [`Failure::BadRequest`].
+pub fn no_body(request: &Request, settings: &Settings) -> Result<(), Failure> {
+    if session_body(request, settings)?.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::BadRequest("a renewal has no body"))
+    }
+}
+
 fn parse(json: &[u8]) -> Result<SessionBody<'_>, Failure> {
     const NOT_AN_OBJECT: Failure = Failure::BadRequest("the body must be one JSON object in UTF-8");
     // serde would also accept an array of the members in their order.
@@ -118,15 +130,20 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     media_type.trim().eq_ignore_ascii_case("application/json")
 }
 
-/// The request's `If-Match`. Without the header, any data matches.
+/// The request's `If-Match` and `If-None-Match`.
 ///
 /// # Errors
-/// [`MalformedIfMatch`].
-pub fn if_match(request: &Request) -> Result<IfMatch, MalformedIfMatch> {
-    let mut values = request.headers().get_all(IF_MATCH).iter().peekable();
+/// [`MalformedETags`].
+pub fn preconditions(request: &Request) -> Result<Preconditions, MalformedETags> {
+    let headers = request.headers();
+    Ok(Preconditions { if_match: etags(headers, IF_MATCH)?, if_none_match: etags(headers, IF_NONE_MATCH)? })
+}
+
+fn etags(headers: &HeaderMap, name: HeaderName) -> Result<Option<ETags>, MalformedETags> {
+    let mut values = headers.get_all(name).iter().peekable();
     if values.peek().is_none() {
-        return Ok(IfMatch::Any);
+        return Ok(None);
     }
     let values: Result<Vec<_>, _> = values.map(HeaderValue::to_str).collect();
-    values.map_err(|_| MalformedIfMatch)?.join(",").parse()
+    values.map_err(|_| MalformedETags)?.join(",").parse().map(Some)
 }

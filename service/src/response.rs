@@ -73,9 +73,18 @@ pub fn loaded<T: Serialize>(session: &Session<T>) -> Response<Body> {
     SessionDocument::of(session).into_response(StatusCode::OK, session.etag())
 }
 
+/// `304`: the caller has this data already.
+pub fn not_modified(etag: &ETag) -> Response<Body> {
+    with_etag(StatusCode::NOT_MODIFIED, etag)
+}
+
 /// `204`, with the tag of the stored data.
 pub fn saved(etag: &ETag) -> Response<Body> {
-    let mut response = empty(StatusCode::NO_CONTENT);
+    with_etag(StatusCode::NO_CONTENT, etag)
+}
+
+fn with_etag(status: StatusCode, etag: &ETag) -> Response<Body> {
+    let mut response = empty(status);
     set(&mut response, ETAG, etag.as_str());
     response
 }
@@ -103,22 +112,20 @@ struct Problem<'a> {
 }
 
 /// The error response of a failure. The body of a 5xx is constant: it says nothing of the inside.
-pub(crate) fn refusal(failure: &Failure, settings: &Settings) -> Response<Body> {
+pub(crate) fn refusal(failure: &Failure) -> Response<Body> {
     let detail = Some(failure.to_string());
     match failure {
-        Failure::BadRequest(_) | Failure::IfMatch(_) => bad_request(detail),
+        Failure::BadRequest(_) | Failure::Precondition(_) => bad_request(detail),
         Failure::NotJson => {
             problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON", detail)
         }
-        // The cookie stays: another site must not be able to log the user out.
-        Failure::CrossSite => problem(StatusCode::FORBIDDEN, "cross-site", "Cross-site request", detail),
-        Failure::MissingId | Failure::MalformedId | Failure::NoSession => no_such_session(settings),
+        Failure::CrossSite(_) => problem(StatusCode::FORBIDDEN, "cross-site", "Cross-site request", detail),
+        Failure::MissingId | Failure::MalformedId | Failure::NoSession => no_such_session(),
+        Failure::PreconditionFailed => session_changed(detail),
         Failure::Invalid(error) | Failure::Session(error) => match error {
             Error::DataTooDeep { .. } | Error::TimeoutOutOfRange { .. } => bad_request(detail),
-            Error::NotFound(_) => no_such_session(settings),
-            Error::Changed => {
-                problem(StatusCode::PRECONDITION_FAILED, "session-changed", "The session has changed", detail)
-            }
+            Error::NotFound(_) => no_such_session(),
+            Error::Changed => session_changed(detail),
             Error::DataTooLarge { .. } => {
                 problem(StatusCode::PAYLOAD_TOO_LARGE, "data-too-large", "The data is too large", detail)
             }
@@ -133,13 +140,14 @@ fn bad_request(detail: Option<String>) -> Response<Body> {
     problem(StatusCode::BAD_REQUEST, "bad-request", "The request is malformed", detail)
 }
 
-/// The same bytes for every reason why there is no session.
-fn no_such_session(settings: &Settings) -> Response<Body> {
-    let mut response = problem(StatusCode::NOT_FOUND, "no-such-session", "There is no such session", None);
-    if settings.is_cookie_transport() {
-        set(&mut response, SET_COOKIE, &browser::expire_cookie(settings));
-    }
-    response
+fn session_changed(detail: Option<String>) -> Response<Body> {
+    problem(StatusCode::PRECONDITION_FAILED, "session-changed", "The session has changed", detail)
+}
+
+/// The same bytes for every reason why there is no session. The cookie stays: by now it may be that of a renewal which ran
+/// at the same time.
+fn no_such_session() -> Response<Body> {
+    problem(StatusCode::NOT_FOUND, "no-such-session", "There is no such session", None)
 }
 
 fn unavailable() -> Response<Body> {

@@ -1,8 +1,9 @@
-//! The settings of the HTTP service: how IDs travel, cookies, and the origins that may call.
+//! The settings of the HTTP service: how IDs travel, cookies, the origins that may call, and the log.
 
 use std::str::FromStr;
 
 use dynamodb_web_session::{ConfigError, Variables};
+use tracing::level_filters::LevelFilter;
 
 const BOOLEAN: [(&str, bool); 2] = [("false", false), ("true", true)];
 
@@ -74,11 +75,13 @@ pub struct Settings {
     /// deadline. Default `false`, as OWASP advises ("Expire and Max-Age Attributes").
     pub cookie_persistent: bool,
     /// `SESSION_CLEAR_SITE_DATA`: in cookie transport, a clear makes the browser delete the site's cookies and stored
-    /// data. Default `true`.
+    /// data. The cookies of sibling hosts are deleted too (W3C, "Clear Site Data"). Default `false`.
     pub clear_site_data: bool,
     /// `SESSION_ALLOWED_ORIGINS`, separated by commas: pages of these origins may call, besides those of the service's
     /// own origin. Default: none.
     pub allowed_origins: Vec<AllowedOrigin>,
+    /// `SESSION_LOG_LEVEL`: the lowest level that is logged. Calls are counted at every level. Default `INFO`.
+    pub log_level: LevelFilter,
 }
 
 impl Default for Settings {
@@ -87,8 +90,9 @@ impl Default for Settings {
             id_transport: IdTransport::default(),
             cookie_same_site: SameSite::default(),
             cookie_persistent: false,
-            clear_site_data: true,
+            clear_site_data: false,
             allowed_origins: Vec::new(),
+            log_level: LevelFilter::INFO,
         }
     }
 }
@@ -131,6 +135,12 @@ impl Settings {
                 &format!("a list of origins, separated by commas ({MalformedOrigin})"),
                 origins,
             )?,
+            log_level: variables.parse(
+                "SESSION_LOG_LEVEL",
+                default.log_level,
+                "`TRACE`, `DEBUG`, `INFO`, `WARN` or `ERROR`",
+                log_level,
+            )?,
         })
     }
 
@@ -145,6 +155,18 @@ impl Settings {
     pub fn allows_origin(&self, header: &[u8]) -> bool {
         self.allowed_origins.iter().any(|allowed| allowed.as_str().as_bytes() == header)
     }
+}
+
+/// The names of Lambda's log levels (Lambda Developer Guide, "Log-level filtering").
+fn log_level(name: &str) -> Option<LevelFilter> {
+    Some(match name {
+        "TRACE" => LevelFilter::TRACE,
+        "DEBUG" => LevelFilter::DEBUG,
+        "INFO" => LevelFilter::INFO,
+        "WARN" => LevelFilter::WARN,
+        "ERROR" => LevelFilter::ERROR,
+        _ => return None,
+    })
 }
 
 fn origins(list: &str) -> Option<Vec<AllowedOrigin>> {
@@ -173,9 +195,9 @@ mod tests {
         assert_eq!(settings, Settings::default());
         assert_eq!(settings.id_transport, IdTransport::Header);
         assert_eq!(settings.cookie_same_site, SameSite::Strict);
-        assert!(
-            !settings.cookie_persistent && settings.clear_site_data && settings.allowed_origins.is_empty()
-        );
+        assert!(!settings.cookie_persistent && !settings.clear_site_data);
+        assert!(settings.allowed_origins.is_empty());
+        assert_eq!(settings.log_level, LevelFilter::INFO);
     }
 
     #[test]
@@ -184,14 +206,16 @@ mod tests {
             ("SESSION_ID_TRANSPORT", "cookie"),
             ("SESSION_COOKIE_SAME_SITE", "lax"),
             ("SESSION_COOKIE_PERSISTENT", "true"),
-            ("SESSION_CLEAR_SITE_DATA", "false"),
+            ("SESSION_CLEAR_SITE_DATA", "true"),
+            ("SESSION_LOG_LEVEL", "WARN"),
             ("SESSION_ALLOWED_ORIGINS", "https://app.example.com, http://localhost:5173"),
         ]);
         let expected = Settings {
             id_transport: IdTransport::Cookie,
             cookie_same_site: SameSite::Lax,
             cookie_persistent: true,
-            clear_site_data: false,
+            clear_site_data: true,
+            log_level: LevelFilter::WARN,
             allowed_origins: vec![
                 AllowedOrigin("https://app.example.com".into()),
                 AllowedOrigin("http://localhost:5173".into()),
@@ -207,6 +231,7 @@ mod tests {
             ("SESSION_COOKIE_SAME_SITE", "none", "`strict` or `lax`"),
             ("SESSION_COOKIE_PERSISTENT", "1", "`false` or `true`"),
             ("SESSION_CLEAR_SITE_DATA", "", "`false` or `true`"),
+            ("SESSION_LOG_LEVEL", "info", "`TRACE`, `DEBUG`"),
             ("SESSION_ALLOWED_ORIGINS", "*", "a list of origins"),
             ("SESSION_ALLOWED_ORIGINS", "https://a.example,*", "a list of origins"),
         ] {

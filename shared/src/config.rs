@@ -4,7 +4,7 @@ use std::env::VarError;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::ConfigError;
 use crate::id::ID_BYTES;
 use crate::timeouts::Timeouts;
@@ -37,7 +37,7 @@ pub struct Config {
     /// `SESSION_ID_BYTES`: random bytes of a new session ID, 16 to 128. Default 32.
     pub id_bytes: usize,
     /// `SESSION_IDLE_TIMEOUT_SECONDS` and `SESSION_ABSOLUTE_TIMEOUT_SECONDS`: for sessions that ask for no other
-    /// timeouts. Defaults 7,200 and 43,200.
+    /// timeouts. Values above `max_timeout_seconds` count as that. Defaults 7,200 and 43,200.
     pub timeouts: Timeouts,
     /// `SESSION_MAX_TIMEOUT_SECONDS`: the maximum that a session may ask for, either timeout. Default 2,592,000.
     pub max_timeout_seconds: u64,
@@ -47,7 +47,8 @@ pub struct Config {
     /// `SESSION_MAX_DATA_BYTES`: the maximum size of a session's data, as JSON text. Default 262,144.
     pub max_data_bytes: usize,
     /// `SESSION_NOT_BEFORE`: every session that was created earlier is dead. It logs everyone out in an emergency, and
-    /// keeps sessions dead that a restored backup brings back. Default: the epoch.
+    /// keeps sessions dead that a restored backup brings back. Not in the future: a session that is created now would be
+    /// dead. Default: the epoch.
     pub not_before: Timestamp,
     /// The DynamoDB endpoint, in place of that of the AWS SDK's own settings (`AWS_ENDPOINT_URL_DYNAMODB`).
     pub endpoint_url: Option<String>,
@@ -107,6 +108,14 @@ impl Config {
         Ok(config)
     }
 
+    /// The timeouts of sessions that ask for no other.
+    #[must_use]
+    pub fn default_timeouts(&self) -> Timeouts {
+        let at_most_max = |seconds: u64| seconds.min(self.max_timeout_seconds);
+        let Timeouts { idle_seconds, absolute_seconds } = self.timeouts;
+        Timeouts { idle_seconds: at_most_max(idle_seconds), absolute_seconds: at_most_max(absolute_seconds) }
+    }
+
     /// Validates every setting.
     ///
     /// # Errors
@@ -115,16 +124,20 @@ impl Config {
         table_name("SESSION_TABLE_NAME", &self.table_name)?;
         in_range("SESSION_ID_BYTES", self.id_bytes, &ID_BYTES)?;
         in_range("SESSION_MAX_TIMEOUT_SECONDS", self.max_timeout_seconds, &TIMEOUT_SECONDS)?;
-        let timeout = 1..=self.max_timeout_seconds;
-        in_range("SESSION_IDLE_TIMEOUT_SECONDS", self.timeouts.idle_seconds, &timeout)?;
-        in_range("SESSION_ABSOLUTE_TIMEOUT_SECONDS", self.timeouts.absolute_seconds, &timeout)?;
-        in_range(
-            "SESSION_TOUCH_INTERVAL_SECONDS",
-            self.touch_interval_seconds,
-            &(0..=self.max_timeout_seconds),
-        )?;
+        in_range("SESSION_IDLE_TIMEOUT_SECONDS", self.timeouts.idle_seconds, &TIMEOUT_SECONDS)?;
+        in_range("SESSION_ABSOLUTE_TIMEOUT_SECONDS", self.timeouts.absolute_seconds, &TIMEOUT_SECONDS)?;
+        let interval = 0..=*TIMEOUT_SECONDS.end();
+        in_range("SESSION_TOUCH_INTERVAL_SECONDS", self.touch_interval_seconds, &interval)?;
+        let now = SystemClock.now();
+        if self.not_before > now {
+            return Err(ConfigError {
+                variable: "SESSION_NOT_BEFORE",
+                accepted: format!("a moment that is not in the future: at most {now}"),
+                given: self.not_before.to_string(),
+            });
+        }
         in_range("SESSION_MAX_DATA_BYTES", self.max_data_bytes, &DATA_BYTES)?;
-        self.endpoint_url.as_deref().map_or(Ok(()), endpoint_url)
+        self.endpoint_url.as_deref().map_or(Ok(()), |url| endpoint_url("endpoint_url", url))
     }
 }
 
@@ -207,7 +220,7 @@ fn in_range<N: PartialOrd + std::fmt::Display>(
 }
 
 /// The AWS SDK panics on a URL that it cannot send requests to.
-fn endpoint_url(given: &str) -> Result<(), ConfigError> {
+pub(crate) fn endpoint_url(variable: &'static str, given: &str) -> Result<(), ConfigError> {
     let authority = given.strip_prefix("http://").or_else(|| given.strip_prefix("https://"));
     if authority
         .is_some_and(|authority| authority.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['))
@@ -216,7 +229,7 @@ fn endpoint_url(given: &str) -> Result<(), ConfigError> {
         return Ok(());
     }
     let accepted = "a URL that begins with http:// or https://".into();
-    Err(ConfigError { variable: "endpoint_url", accepted, given: format!("{given:?}") })
+    Err(ConfigError { variable, accepted, given: format!("{given:?}") })
 }
 
 /// DynamoDB's rule (API reference, `TableName`): 3 to 255 of these characters, or a table's ARN.
@@ -290,17 +303,18 @@ mod tests {
             ("SESSION_ID_BYTES", "129", "from 16 to 128"),
             ("SESSION_ID_BYTES", "thirty-two", "a whole number"),
             ("SESSION_ID_BYTES", "", "a whole number"),
-            ("SESSION_IDLE_TIMEOUT_SECONDS", "0", "from 1 to 2592000"),
-            ("SESSION_IDLE_TIMEOUT_SECONDS", "2592001", "from 1 to 2592000"),
+            ("SESSION_IDLE_TIMEOUT_SECONDS", "0", "from 1 to 315360000"),
+            ("SESSION_IDLE_TIMEOUT_SECONDS", "315360001", "from 1 to 315360000"),
             ("SESSION_IDLE_TIMEOUT_SECONDS", "1.5", "a whole number"),
             ("SESSION_ABSOLUTE_TIMEOUT_SECONDS", "-1", "a whole number"),
-            ("SESSION_ABSOLUTE_TIMEOUT_SECONDS", "0", "from 1 to 2592000"),
+            ("SESSION_ABSOLUTE_TIMEOUT_SECONDS", "0", "from 1 to 315360000"),
             ("SESSION_MAX_TIMEOUT_SECONDS", "0", "from 1 to 315360000"),
             ("SESSION_MAX_TIMEOUT_SECONDS", "99999999999999999999", "a whole number"),
-            ("SESSION_TOUCH_INTERVAL_SECONDS", "2592001", "from 0 to 2592000"),
+            ("SESSION_TOUCH_INTERVAL_SECONDS", "315360001", "from 0 to 315360000"),
             ("SESSION_MAX_DATA_BYTES", "1", "from 2 to 408576"),
             ("SESSION_MAX_DATA_BYTES", "408577", "from 2 to 408576"),
             ("SESSION_NOT_BEFORE", "yesterday", "RFC 3339"),
+            ("SESSION_NOT_BEFORE", "9999-12-31T23:59:59Z", "not in the future"),
         ] {
             let error = config(&[(variable, value)]).unwrap_err();
             assert_eq!(error.variable, variable, "{value:?}");
@@ -318,10 +332,11 @@ mod tests {
     }
 
     #[test]
-    fn a_default_timeout_must_not_exceed_the_maximum() {
-        let error = config(&[("SESSION_MAX_TIMEOUT_SECONDS", "3600")]).unwrap_err();
-        assert_eq!(error.variable, "SESSION_IDLE_TIMEOUT_SECONDS");
-        assert_eq!(error.accepted, "a whole number from 1 to 3600");
+    fn a_default_timeout_is_at_most_the_maximum() {
+        let config = config(&[("SESSION_MAX_TIMEOUT_SECONDS", "3600")]).unwrap();
+        assert_eq!(config.default_timeouts(), Timeouts { idle_seconds: 3600, absolute_seconds: 3600 });
+        let default = Config::default().default_timeouts();
+        assert_eq!(default, Timeouts { idle_seconds: 7200, absolute_seconds: 43_200 });
     }
 
     #[test]

@@ -11,8 +11,8 @@ pub enum Error {
     #[error("there is no such session")]
     NotFound(Absence),
 
-    /// `If-Match` does not hold: the data was saved by another caller since it was loaded.
-    #[error("the session's data has changed since it was loaded")]
+    /// A precondition does not hold: another caller has saved other data since the session was loaded.
+    #[error("the session's data does not have the tag that the precondition asks for")]
     Changed,
 
     /// The data, as JSON, is larger than `SESSION_MAX_DATA_BYTES`.
@@ -83,6 +83,8 @@ pub enum Absence {
     AbsoluteExpired,
     /// It was created before `SESSION_NOT_BEFORE`.
     Revoked,
+    /// It was renewed: the session has another ID now.
+    Superseded,
 }
 
 impl Absence {
@@ -93,6 +95,7 @@ impl Absence {
             Self::IdleExpired => "idle-expired",
             Self::AbsoluteExpired => "absolute-expired",
             Self::Revoked => "revoked",
+            Self::Superseded => "superseded",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Entity tags of session data, and the `If-Match` header that names them (RFC 9110, sections 8.8.3 and 13.1.1).
+//! Entity tags of session data, and preconditions on them (RFC 9110, sections 8.8.3 and 13.1).
 
 use std::str::FromStr;
 
@@ -31,6 +31,11 @@ impl ETag {
         (is_tag && text.is_ascii()).then_some(Self(text))
     }
 
+    /// The tag without `W/`.
+    pub(crate) fn without_weakness(&self) -> &str {
+        self.0.trim_start_matches("W/")
+    }
+
     /// The tag with its quotes, ready for a header.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -38,24 +43,58 @@ impl ETag {
     }
 }
 
-/// What the stored data must be for a save to take place.
+/// The entity tags in an `If-Match` or `If-None-Match` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IfMatch {
-    /// Any data: the session need only be alive.
+pub enum ETags {
+    /// `*`: any data of a live session.
     Any,
-    /// The data must have one of these tags.
-    ///
-    /// A weak tag keeps its `W/` and so matches no stored tag: If-Match uses the strong comparison.
+    /// The data with one of these tags. A weak tag keeps its `W/`.
     OneOf(Vec<ETag>),
 }
 
-/// The text is not the value of an `If-Match` header, or names more than 100 tags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("If-Match must be * or a list of at most 100 entity tags, each in double quotes")]
-pub struct MalformedIfMatch;
+/// What must hold of the stored data for a call to take place. The default is nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preconditions {
+    /// The data has one of these tags, by the strong comparison: a weak tag matches nothing (RFC 9110, section 13.1.1).
+    pub if_match: Option<ETags>,
+    /// The data has none of these tags, by the weak comparison: `W/` does not matter (RFC 9110, section 13.1.2).
+    pub if_none_match: Option<ETags>,
+}
 
-impl FromStr for IfMatch {
-    type Err = MalformedIfMatch;
+impl Preconditions {
+    /// The data has this tag.
+    #[must_use]
+    pub fn if_match(tag: ETag) -> Self {
+        Self { if_match: Some(ETags::OneOf(vec![tag])), if_none_match: None }
+    }
+
+    /// Whether `If-Match` holds for data with this tag.
+    #[must_use]
+    pub fn is_match(&self, tag: &ETag) -> bool {
+        match &self.if_match {
+            None | Some(ETags::Any) => true,
+            Some(ETags::OneOf(tags)) => tags.contains(tag),
+        }
+    }
+
+    /// Whether `If-None-Match` holds for data with this tag.
+    #[must_use]
+    pub fn is_none_match(&self, tag: &ETag) -> bool {
+        match &self.if_none_match {
+            None => true,
+            Some(ETags::Any) => false,
+            Some(ETags::OneOf(tags)) => tags.iter().all(|given| given.without_weakness() != tag.as_str()),
+        }
+    }
+}
+
+/// The text is not the value of an `If-Match` or `If-None-Match` header, or has more than 100 tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("If-Match and If-None-Match must be * or a list of at most 100 entity tags, each in double quotes")]
+pub struct MalformedETags;
+
+impl FromStr for ETags {
+    type Err = MalformedETags;
 
     fn from_str(value: &str) -> Result<Self, Self::Err> {
         if value.trim_matches(is_space) == "*" {
@@ -68,15 +107,15 @@ impl FromStr for IfMatch {
             if rest.is_empty() {
                 break;
             }
-            let (tag, after) = split_tag(rest).ok_or(MalformedIfMatch)?;
+            let (tag, after) = split_tag(rest).ok_or(MalformedETags)?;
             tags.push(ETag(tag.to_owned()));
             rest = after.trim_start_matches(is_space);
             if !rest.is_empty() && !rest.starts_with(',') {
-                return Err(MalformedIfMatch);
+                return Err(MalformedETags);
             }
         }
         if tags.is_empty() || tags.len() > MAX_TAGS {
-            return Err(MalformedIfMatch);
+            return Err(MalformedETags);
         }
         Ok(Self::OneOf(tags))
     }
@@ -104,8 +143,8 @@ mod tests {
 
     fn tags(value: &str) -> Vec<String> {
         match value.parse().unwrap() {
-            IfMatch::Any => panic!("{value} is not *"),
-            IfMatch::OneOf(tags) => tags.into_iter().map(|tag| tag.0).collect(),
+            ETags::Any => panic!("{value} is not *"),
+            ETags::OneOf(tags) => tags.into_iter().map(|tag| tag.0).collect(),
         }
     }
 
@@ -117,14 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_its_own_if_match() {
+    fn a_tag_is_a_list_of_one() {
         let tag = ETag::of("{}");
-        assert_eq!(tag.as_str().parse(), Ok(IfMatch::OneOf(vec![tag])));
+        assert_eq!(tag.as_str().parse(), Ok(ETags::OneOf(vec![tag])));
     }
 
     #[test]
     fn lists_are_taken_as_rfc_9110_writes_them() {
-        assert_eq!(" * ".parse(), Ok(IfMatch::Any));
+        assert_eq!(" * ".parse(), Ok(ETags::Any));
         assert_eq!(
             tags(r#""xyzzy", "r2d2xxxx","c3piozzzz""#),
             [r#""xyzzy""#, r#""r2d2xxxx""#, r#""c3piozzzz""#]
@@ -142,9 +181,31 @@ mod tests {
     }
 
     #[test]
+    fn if_match_compares_strongly_and_if_none_match_weakly() {
+        let tag = ETag::of("{}");
+        let strong: ETags = tag.as_str().parse().unwrap();
+        let weak: ETags = format!("\"a\", W/{}", tag.as_str()).parse().unwrap();
+        let other: ETags = "\"a\"".parse().unwrap();
+        for (tags, is_match, is_none_match) in [
+            (None, true, true),
+            (Some(ETags::Any), true, false),
+            (Some(strong), true, false),
+            (Some(weak), false, false),
+            (Some(other), false, true),
+        ] {
+            let both = Preconditions { if_match: tags.clone(), if_none_match: tags };
+            assert_eq!(
+                (both.is_match(&tag), both.is_none_match(&tag)),
+                (is_match, is_none_match),
+                "{both:?}"
+            );
+        }
+    }
+
+    #[test]
     fn a_weak_tag_equals_no_strong_one() {
         let tag = ETag::of("{}");
-        assert_ne!(format!("W/{}", tag.as_str()).parse(), Ok(IfMatch::OneOf(vec![tag])));
+        assert_ne!(format!("W/{}", tag.as_str()).parse(), Ok(ETags::OneOf(vec![tag])));
         assert_eq!(tags(r#"W/"a""#), [r#"W/"a""#]);
     }
 
@@ -167,7 +228,7 @@ mod tests {
             "W/",
             &too_many,
         ] {
-            assert_eq!(value.parse::<IfMatch>(), Err(MalformedIfMatch), "{value}");
+            assert_eq!(value.parse::<ETags>(), Err(MalformedETags), "{value}");
         }
         assert_eq!(tags(&vec![r#""a""#; MAX_TAGS].join(",")).len(), MAX_TAGS);
     }
@@ -175,7 +236,7 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_never_panics(value in "[W/\"*,a \t\\PC]{0,40}") {
-            let _ = value.parse::<IfMatch>();
+            let _ = value.parse::<ETags>();
         }
     }
 }

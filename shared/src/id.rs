@@ -88,6 +88,11 @@ impl fmt::Debug for SessionId {
 pub struct LoggableId(String);
 
 impl LoggableId {
+    /// The loggable ID that the table holds.
+    pub(crate) fn stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     fn of(id: &str) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         // By hand: `format!` would add a tenth to the instructions of a load.

@@ -26,7 +26,7 @@ pub use clock::{Clock, MalformedTimestamp, ManualClock, SystemClock, Timestamp};
 pub use config::{Config, Variables};
 pub use dynamodb::client::{aws_defaults, lambda_client};
 pub use error::{Absence, BoxError, ConfigError, Error, chain};
-pub use etag::{ETag, IfMatch, MalformedIfMatch};
+pub use etag::{ETag, ETags, MalformedETags, Preconditions};
 pub use id::{ID_BYTES, LoggableId, MalformedSessionId, SessionId};
 pub use manager::{MAX_DATA_DEPTH, SessionManager, Update};
 pub use session::Session;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -13,7 +15,7 @@ use crate::config::Config;
 use crate::dynamodb::client;
 use crate::dynamodb::table::{Record, Saved, Table};
 use crate::error::{ConfigError, Error};
-use crate::etag::{ETag, IfMatch};
+use crate::etag::{ETag, Preconditions};
 use crate::id::{LoggableId, SessionId};
 use crate::report::{Call, Event};
 use crate::session::Session;
@@ -30,6 +32,9 @@ const ID_ATTEMPTS: usize = 3;
 /// A renewal starts again when a save has come between its two requests, but not after this time: two more requests
 /// must fit into the function's timeout.
 const RENEWAL_ATTEMPTS_WITHIN: Duration = Duration::from_secs(1);
+
+/// The longest pause before the second attempt of a renewal. Each further attempt doubles it.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Creates, loads, saves, renews and clears sessions.
 ///
@@ -50,8 +55,8 @@ pub struct Update<D> {
     pub idle_timeout_seconds: Option<u64>,
     /// A new absolute timeout, counted from the session's creation.
     pub absolute_timeout_seconds: Option<u64>,
-    /// What the stored data must be for the update to take place.
-    pub if_match: IfMatch,
+    /// What must hold for the update to take place.
+    pub preconditions: Preconditions,
 }
 
 impl SessionManager {
@@ -100,7 +105,7 @@ impl SessionManager {
     /// [`Error::DataTooLarge`], [`Error::DataTooDeep`] and [`Error::Serialize`] for the data;
     /// [`Error::Unavailable`] and [`Error::Refused`] from the table; [`Error::Randomness`].
     pub async fn create<T: Serialize>(&self, data: T) -> Result<Session<T>, Error> {
-        self.create_with(data, self.config.timeouts).await
+        self.create_with(data, self.config.default_timeouts()).await
     }
 
     /// Creates a session with its own timeouts.
@@ -111,7 +116,7 @@ impl SessionManager {
         let mut call = Call::new(&*self.clock);
         let created = async {
             self.validate_timeouts(Some(timeouts.idle_seconds), Some(timeouts.absolute_seconds))?;
-            let record = Record::new(self.encode(&data)?, timeouts, call.now());
+            let record = Record::new(self.encode(&data)?, timeouts.clamped(), call.now());
             for _ in 0..ID_ATTEMPTS {
                 let id = self.new_id()?;
                 call.session = Some(id.loggable().clone());
@@ -152,21 +157,25 @@ impl SessionManager {
     ) -> Result<Record, Error> {
         let mut record = self.table.get(call, id).await?;
         if record.deadlines.touch_is_due(record.idle_seconds, interval, call.now()) {
-            // Its condition fails when the session was cleared after it was read.
-            let now = self.table.touch(call, id).await?;
-            record.deadlines.idle = now.plus_seconds(record.idle_seconds);
+            match self.table.touch(call, id).await {
+                Ok(now) => record.deadlines.idle = now.plus_seconds(record.idle_seconds),
+                // The session was alive when it was read. A later load slides its deadline.
+                Err(Error::Unavailable(_)) => {}
+                // Among them: it was cleared after it was read.
+                Err(error) => return Err(error),
+            }
         }
         Ok(record)
     }
 
-    /// Saves a session's data and timeouts, even if another caller has saved since it was loaded.
+    /// Saves a session's data, and the timeouts that were changed, even if another caller has saved since it was loaded.
     ///
     /// # Errors
     /// [`Error::NotFound`] when the session is dead: a save does not bring it back. [`Error::DataTooLarge`],
     /// [`Error::DataTooDeep`], [`Error::Serialize`] and [`Error::TimeoutOutOfRange`] for what is to be saved;
     /// [`Error::Unavailable`] and [`Error::Refused`] from the table.
     pub async fn save<T: Serialize>(&self, session: &mut Session<T>) -> Result<(), Error> {
-        self.save_session(session, IfMatch::Any).await
+        self.save_session(session, Preconditions::default()).await
     }
 
     /// Saves a session unless another caller has saved other data since it was loaded.
@@ -175,23 +184,27 @@ impl SessionManager {
     /// [`Error::Changed`] when another caller has: load it, make the change again, and save again. Otherwise those of
     /// [`save`](Self::save).
     pub async fn save_if_unchanged<T: Serialize>(&self, session: &mut Session<T>) -> Result<(), Error> {
-        let if_match = IfMatch::OneOf(vec![session.etag.clone()]);
-        self.save_session(session, if_match).await
+        let preconditions = Preconditions::if_match(session.etag.clone());
+        self.save_session(session, preconditions).await
     }
 
     async fn save_session<T: Serialize>(
         &self,
         session: &mut Session<T>,
-        if_match: IfMatch,
+        preconditions: Preconditions,
     ) -> Result<(), Error> {
+        // An unchanged timeout is not written: another caller may have changed it since.
+        let (new, stored) = (session.timeouts.clamped(), session.stored_timeouts);
+        let changed = |new: u64, stored: u64| (new != stored).then_some(new);
         let update = Update {
             data: Some(&session.data),
-            idle_timeout_seconds: Some(session.timeouts.idle_seconds),
-            absolute_timeout_seconds: Some(session.timeouts.absolute_seconds),
-            if_match,
+            idle_timeout_seconds: changed(new.idle_seconds, stored.idle_seconds),
+            absolute_timeout_seconds: changed(new.absolute_seconds, stored.absolute_seconds),
+            preconditions,
         };
         let saved = self.apply(&session.id, update).await?;
         session.etag = saved.etag;
+        (session.timeouts, session.stored_timeouts) = (new, new);
         session.deadlines = Deadlines::new(session.timeouts, session.created, saved.at);
         Ok(())
     }
@@ -199,7 +212,7 @@ impl SessionManager {
     /// Changes parts of a session, which counts as a use of it, and returns the tag of its data.
     ///
     /// # Errors
-    /// Those of [`save`](Self::save), and [`Error::Changed`] when `if_match` does not hold.
+    /// Those of [`save`](Self::save), and [`Error::Changed`] when a precondition does not hold.
     pub async fn update<T: Serialize>(&self, id: &SessionId, update: Update<T>) -> Result<ETag, Error> {
         Ok(self.apply(id, update).await?.etag)
     }
@@ -222,17 +235,21 @@ impl SessionManager {
     }
 
     fn encode_update<T: Serialize>(&self, update: &Update<T>) -> Result<Update<String>, Error> {
-        self.validate_timeouts(update.idle_timeout_seconds, update.absolute_timeout_seconds)?;
+        let (idle, absolute) = (update.idle_timeout_seconds, update.absolute_timeout_seconds);
+        self.validate_timeouts(idle, absolute)?;
         Ok(Update {
             data: update.data.as_ref().map(|data| self.encode(data)).transpose()?,
-            idle_timeout_seconds: update.idle_timeout_seconds,
-            absolute_timeout_seconds: update.absolute_timeout_seconds,
-            if_match: update.if_match.clone(),
+            idle_timeout_seconds: idle.map(|idle| idle.min(absolute.unwrap_or(idle))),
+            absolute_timeout_seconds: absolute,
+            preconditions: update.preconditions.clone(),
         })
     }
 
     /// Gives a session a new ID, with the same data and the same absolute deadline, and ends the old ID in the same
     /// transaction. `None`: the session is dead, or another renewal was faster.
+    ///
+    /// For a minute, a [`clear`](Self::clear) of the old ID ends the renewed session too: a user who logs out in one tab
+    /// while another tab renews is logged out.
     ///
     /// Call it whenever the user's privileges change, above all at login
     /// (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level Change").
@@ -240,20 +257,42 @@ impl SessionManager {
     /// # Errors
     /// Those of [`load`](Self::load), and [`Error::Randomness`].
     pub async fn renew<T: DeserializeOwned>(&self, id: &SessionId) -> Result<Option<Session<T>>, Error> {
+        self.renew_if(id, &Preconditions::default()).await
+    }
+
+    /// Renews a session if the preconditions hold.
+    ///
+    /// # Errors
+    /// Those of [`renew`](Self::renew), and [`Error::Changed`] when a precondition does not hold.
+    pub async fn renew_if<T: DeserializeOwned>(
+        &self,
+        id: &SessionId,
+        preconditions: &Preconditions,
+    ) -> Result<Option<Session<T>>, Error> {
         let old = id.loggable();
         let mut call = Call::of(old, &*self.clock);
         let renewed = async {
             let started = Instant::now();
-            while started.elapsed() < RENEWAL_ATTEMPTS_WITHIN {
+            let mut longest_pause = FIRST_PAUSE;
+            loop {
                 let record = self.table.get(&mut call, old).await?;
+                // The transaction's condition is that the tag is still this one.
+                if !(preconditions.is_match(&record.etag) && preconditions.is_none_match(&record.etag)) {
+                    return Err(Error::Changed);
+                }
                 let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
                 let new = self.new_id()?;
                 call.new_session = Some(new.loggable().clone());
                 if let Some(moved) = self.table.rename(&mut call, old, new.loggable(), &record).await? {
                     return Ok(moved.into_session(new, data));
                 }
+                // DynamoDB bills a cancelled transaction. A random pause lets the other writes finish.
+                tokio::time::sleep(random_up_to(longest_pause)?).await;
+                longest_pause *= 2;
+                if started.elapsed() > RENEWAL_ATTEMPTS_WITHIN {
+                    return Err(Error::Unavailable("other writes to the session did not stop".into()));
+                }
             }
-            Err(Error::Unavailable("other writes to the session did not stop".into()))
         };
         let renewed = renewed.await;
         found(call.end(renewed, Event::Renewed))
@@ -261,11 +300,21 @@ impl SessionManager {
 
     /// Ends a session at once. A session that does not exist is not an error.
     ///
+    /// When the session was renewed less than a minute ago, this ends the session under its new ID.
+    ///
     /// # Errors
     /// [`Error::Unavailable`] and [`Error::Refused`] from the table.
     pub async fn clear(&self, id: &SessionId) -> Result<(), Error> {
+        self.clear_if(id, &Preconditions::default()).await
+    }
+
+    /// Ends a session if the preconditions hold. A session that does not exist is not an error.
+    ///
+    /// # Errors
+    /// Those of [`clear`](Self::clear), and [`Error::Changed`] when a precondition does not hold.
+    pub async fn clear_if(&self, id: &SessionId, preconditions: &Preconditions) -> Result<(), Error> {
         let mut call = Call::of(id.loggable(), &*self.clock);
-        let cleared = self.table.delete(&mut call, id.loggable()).await;
+        let cleared = self.table.delete(&mut call, id.loggable(), preconditions).await;
         found(call.end(cleared, Event::Cleared))?;
         Ok(())
     }
@@ -311,6 +360,7 @@ impl Record {
         Session {
             data,
             timeouts: self.timeouts(),
+            stored_timeouts: self.timeouts(),
             id,
             created: self.created,
             deadlines: self.deadlines,
@@ -323,6 +373,12 @@ impl fmt::Debug for SessionManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionManager").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// A random time, at most `longest`.
+fn random_up_to(longest: Duration) -> Result<Duration, Error> {
+    let random = SysRng.try_next_u32().map_err(|error| Error::Randomness(error.into()))?;
+    Ok(longest.mul_f64(f64::from(random) / f64::from(u32::MAX)))
 }
 
 /// How deep arrays and objects are nested in `json`, which must be valid JSON.

@@ -3,8 +3,6 @@
 //! The event is for operators; the caller learns less. It holds nothing that a caller wrote: no header, no data, and
 //! never a session ID.
 
-use std::error::Error as StdError;
-
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 
 use crate::clock::{Clock, Timestamp};
@@ -115,9 +113,20 @@ impl<'a> Call<'a> {
         }
         match event {
             "loaded" => emit!(LOAD_TARGET, info,),
-            "failed" => emit!(TARGET, error, error = error.map(|error| chain(error as &dyn StdError))),
+            "failed" => emit!(TARGET, error, error = error.map(detail)),
             _ => emit!(TARGET, info,),
         }
+    }
+}
+
+/// The error and its causes. serde's own text is left out: it quotes the data.
+fn detail(error: &Error) -> String {
+    match error {
+        Error::Serialize(source) | Error::Deserialize(source) => {
+            let (category, line, column) = (source.classify(), source.line(), source.column());
+            format!("{error}: {category:?} at line {line}, column {column}")
+        }
+        _ => chain(error),
     }
 }
 
@@ -145,4 +154,17 @@ pub fn refused(outcome: &str) {
         target: TARGET,
         event = "refused", outcome, requests = 0, read_units = 0.0, write_units = 0.0
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_is_not_quoted() {
+        let error = serde_json::from_str::<u64>("\n \"the data\"").unwrap_err();
+        assert!(error.to_string().contains("the data"), "serde quotes it");
+        let detail = detail(&Error::Deserialize(error));
+        assert_eq!(detail, "the stored data is not of the type asked for: Data at line 2, column 11");
+    }
 }

@@ -15,6 +15,8 @@ pub struct Session<T> {
     pub data: T,
     /// How long it may live. A change takes effect with the next save.
     pub timeouts: Timeouts,
+    /// Those in the table, as far as this program knows: a save writes only what differs.
+    pub(crate) stored_timeouts: Timeouts,
     pub(crate) id: SessionId,
     pub(crate) created: Timestamp,
     pub(crate) deadlines: Deadlines,

@@ -7,7 +7,8 @@ use crate::clock::Timestamp;
 
 /// How long a session may live, in whole seconds, each at least 1.
 ///
-/// An idle timeout longer than the absolute one is allowed and has no effect.
+/// An idle timeout longer than the absolute one has no effect, and is stored as the absolute one: otherwise TTL would
+/// delete the record long after the session's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// The session ends this many seconds after its last use.
@@ -20,6 +21,13 @@ impl Default for Timeouts {
     /// 2 hours idle, 12 hours in all.
     fn default() -> Self {
         Self { idle_seconds: 7_200, absolute_seconds: 43_200 }
+    }
+}
+
+impl Timeouts {
+    /// With an idle timeout that is at most the absolute one.
+    pub(crate) fn clamped(self) -> Self {
+        Self { idle_seconds: self.idle_seconds.min(self.absolute_seconds), ..self }
     }
 }
 
@@ -108,6 +116,14 @@ mod tests {
         assert!(!deadlines.touch_is_due(100, 60, at(9)));
         assert!(deadlines.touch_is_due(100, 60, at(10)));
         assert!(self::deadlines(9, 43_200).touch_is_due(9, 60, at(0)), "too short to be throttled at all");
+    }
+
+    #[test]
+    fn an_idle_timeout_is_at_most_the_absolute_one() {
+        let clamped = Timeouts { idle_seconds: 100, absolute_seconds: 30 }.clamped();
+        assert_eq!(clamped, Timeouts { idle_seconds: 30, absolute_seconds: 30 });
+        let timeouts = Timeouts { idle_seconds: 30, absolute_seconds: 100 };
+        assert_eq!(timeouts.clamped(), timeouts);
     }
 
     proptest! {

@@ -16,7 +16,7 @@ pub async fn handle(service: &SessionService, request: Request) -> Response<Body
 async fn create(service: &SessionService, request: &Request) -> Result<Response<Body>, Failure> {
     let SessionService { sessions, settings } = service;
     let body = request::session_body(request, settings)?;
-    let default = sessions.config().timeouts;
+    let default = sessions.config().default_timeouts();
     let timeouts = Timeouts {
         idle_seconds: body.idle_timeout_seconds.unwrap_or(default.idle_seconds),
         absolute_seconds: body.absolute_timeout_seconds.unwrap_or(default.absolute_seconds),

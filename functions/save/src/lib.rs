@@ -4,7 +4,7 @@ use dynamodb_web_session::Update;
 use lambda_http::{Body, Request, Response};
 use service::{Failure, SessionService, request, response};
 
-/// Responds with `204`, `412` when `If-Match` does not hold, or `404` when the session is dead or was never issued.
+/// Responds with `204`, `412` when a precondition does not hold, or `404` when the session is dead or was never issued.
 pub async fn handle(service: &SessionService, request: Request) -> Response<Body> {
     service::answer(service, &request, save).await
 }
@@ -19,7 +19,7 @@ async fn save(service: &SessionService, request: &Request) -> Result<Response<Bo
         data: body.data,
         idle_timeout_seconds: body.idle_timeout_seconds,
         absolute_timeout_seconds: body.absolute_timeout_seconds,
-        if_match: request::if_match(request)?,
+        preconditions: request::preconditions(request)?,
     };
     let id = match request::session_id(request, settings) {
         Ok(id) => id,

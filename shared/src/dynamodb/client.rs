@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{Builder, StalledStreamProtectionConfig};
 
 use super::connector::Connections;
-use crate::config::Config;
+use crate::config::{Config, endpoint_url};
 use crate::error::ConfigError;
 
 /// The AWS SDK's own settings, with the connector, the timeouts and the retries of
@@ -52,7 +52,7 @@ pub(crate) async fn from_aws_config(config: &Config) -> Result<Client, ConfigErr
 /// of a function's size (ADR 9).
 ///
 /// # Errors
-/// `AWS_CA_BUNDLE` names a file without a certificate.
+/// `AWS_CA_BUNDLE` names a file without a certificate, or the endpoint is not a URL.
 pub fn lambda_client() -> Result<Client, ConfigError> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let is_true = |name| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
@@ -64,9 +64,11 @@ pub fn lambda_client() -> Result<Client, ConfigError> {
         .retry_config(retries())
         .stalled_stream_protection(stalled_stream_protection())
         .timeout_config(timeouts());
-    if !is_true("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") {
-        client
-            .set_endpoint_url(variable("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| variable("AWS_ENDPOINT_URL")));
+    let endpoints = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"];
+    let endpoint = endpoints.into_iter().find_map(|name| Some((name, variable(name)?)));
+    if let Some((name, url)) = endpoint.filter(|_| !is_true("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")) {
+        endpoint_url(name, &url)?;
+        client = client.endpoint_url(url);
     }
     client.set_use_dual_stack(Some(is_true("AWS_USE_DUALSTACK_ENDPOINT")));
     client.set_use_fips(Some(is_true("AWS_USE_FIPS_ENDPOINT")));

@@ -3,24 +3,26 @@
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_dynamodb::config::interceptors::{FinalizerInterceptorContextRef, InterceptorContext};
+use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, Delete, Put, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
-    TransactWriteItem,
+    AttributeValue, Put, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update as UpdatePart,
 };
 
 use super::compression;
 use crate::clock::Timestamp;
 use crate::error::{Absence, BoxError, Error};
-use crate::etag::{ETag, IfMatch};
+use crate::etag::{ETag, ETags, Preconditions};
 use crate::id::LoggableId;
 use crate::manager::Update;
 use crate::report::Call;
@@ -29,6 +31,14 @@ use crate::timeouts::{Deadlines, Timeouts};
 /// Without it an expired or cleared session could be written back to life: TTL deletes days late, and an
 /// update of a missing item creates it. A comparison with a missing attribute is false.
 const ALIVE: &str = "expires > :now AND absolute_expires > :now AND created >= :not_before";
+
+/// A renewal leaves a tombstone under the old ID: the key, the new ID in `renewed_to`, the time in `renewed_at`, and
+/// `expires` for TTL. It has none of the attributes that [`ALIVE`] compares, so it is dead to every call. For this many
+/// seconds a clear follows it; an older one is ignored, or an ID that was planted before a login could end the session.
+const TOMBSTONE_SECONDS: u64 = 60;
+
+/// How many tombstones a clear follows: renewals of one session within a minute.
+const MAX_HOPS: usize = 8;
 
 /// A key that is taken keeps its record.
 const NOT_TAKEN: &str = "attribute_not_exists(id)";
@@ -63,7 +73,8 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(client: Client, name: String, not_before: Timestamp) -> Self {
-        Self { client, name, not_before }
+        let retrying = client.config().to_builder().retry_classifier(TransactionConflicts).build();
+        Self { client: Client::from_conf(retrying), name, not_before }
     }
 
     /// Stores a new record. False: the key is taken.
@@ -81,14 +92,14 @@ impl Table {
             .set_item(Some(record.to_item(id)))
             .condition_expression(NOT_TAKEN)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let attempts = Attempts::default();
-        match put.customize().interceptor(attempts.clone()).send().await {
+        let doubt = Doubt::default();
+        match put.customize().interceptor(doubt.clone()).send().await {
             Ok(output) => {
                 call.add_write(output.consumed_capacity());
                 Ok(true)
             }
-            // IDs are random, so the key was taken by an earlier attempt of this request whose response was lost.
-            Err(error) if is_failed_condition(&error) => Ok(attempts.more_than_one()),
+            // IDs are random: after a doubtful attempt, it was that attempt that took the key.
+            Err(error) if is_failed_condition(&error) => Ok(doubt.exists()),
             Err(error) => Err(classify(error)),
         }
     }
@@ -113,6 +124,9 @@ impl Table {
 
     /// The condition [`ALIVE`], for an item that has been read.
     fn require_alive(&self, item: &Item, now: Timestamp) -> Result<(), Error> {
+        if item.contains_key("renewed_to") {
+            return Err(Error::NotFound(Absence::Superseded));
+        }
         let deadlines = deadlines(item)?;
         if timestamp(item, "created")? < self.not_before {
             Err(Error::NotFound(Absence::Revoked))
@@ -169,8 +183,8 @@ impl Table {
         let now = call.request();
         let new_etag = update.data.as_deref().map(ETag::of);
         let request = self.save_request(id, update, new_etag.as_ref(), now);
-        let attempts = Attempts::default();
-        match request.customize().interceptor(attempts.clone()).send().await {
+        let doubt = Doubt::default();
+        match request.customize().interceptor(doubt.clone()).send().await {
             Ok(output) => {
                 call.add_write(output.consumed_capacity());
                 let stored = || etag(&mut output.attributes.unwrap_or_default());
@@ -178,7 +192,7 @@ impl Table {
             }
             // An earlier attempt may have been carried out though its response was lost; then the condition has met our
             // own save. This cannot be known: another caller may have saved the same data.
-            Err(error) if attempts.more_than_one() && is_failed_condition(&error) => {
+            Err(error) if doubt.exists() && is_failed_condition(&error) => {
                 Err(Error::Unavailable(error.into()))
             }
             Err(error) => Err(self.refused(error, now, Error::Changed)),
@@ -221,15 +235,17 @@ impl Table {
             set.push("absolute_expires = created + :absolute");
             request = request.expression_attribute_values(":absolute", number(seconds));
         }
-        let (condition, tags) = if_match_condition(&update.if_match);
+        let (condition, tags) = etag_condition(&update.preconditions);
         for (name, tag) in tags {
-            request = request.expression_attribute_values(name, string(tag.as_str()));
+            request = request.expression_attribute_values(name, string(tag));
         }
-        request.update_expression(format!("SET {}", set.join(", "))).condition_expression(condition)
+        request
+            .update_expression(format!("SET {}", set.join(", ")))
+            .condition_expression(format!("{ALIVE}{condition}"))
     }
 
-    /// Moves a live session to another ID, completely or not at all, which counts as a use of it. `None`: the session
-    /// is dead, differs from `record` by now, or another write was in progress.
+    /// Moves a live session to another ID, completely or not at all, which counts as a use of it, and leaves a tombstone
+    /// under the old ID. `None`: the session is dead, differs from `record` by now, or another write was in progress.
     pub(crate) async fn rename(
         &self,
         call: &mut Call<'_>,
@@ -250,7 +266,7 @@ impl Table {
             .client
             .transact_write_items()
             .transact_items(
-                TransactWriteItem::builder().delete(self.delete_unchanged(old, record, now)?).build(),
+                TransactWriteItem::builder().update(self.bury_unchanged(old, new, record, now)?).build(),
             )
             .transact_items(TransactWriteItem::builder().put(put).build())
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
@@ -263,15 +279,28 @@ impl Table {
         }
     }
 
-    /// The part of a renewal that deletes the old record, if it is still what `record` says. A save may have changed it;
-    /// a slide of the idle deadline does not matter.
-    fn delete_unchanged(&self, id: &LoggableId, record: &Record, now: Timestamp) -> Result<Delete, Error> {
+    /// The part of a renewal that makes a tombstone of the old record, if it is still what `record` says. A save may have
+    /// changed it; a slide of the idle deadline does not matter.
+    fn bury_unchanged(
+        &self,
+        old: &LoggableId,
+        new: &LoggableId,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<UpdatePart, Error> {
         let condition = format!(
             "{ALIVE} AND etag = :etag AND idle_timeout = :idle AND absolute_expires = :absolute_deadline"
         );
-        Delete::builder()
+        UpdatePart::builder()
             .table_name(&self.name)
-            .key("id", string(id.as_str()))
+            .key("id", string(old.as_str()))
+            .update_expression(
+                "SET renewed_to = :new, renewed_at = :now, expires = :tombstone_expires \
+                 REMOVE #data, etag, created, idle_timeout, absolute_expires",
+            )
+            .expression_attribute_names("#data", "data") // a reserved word
+            .expression_attribute_values(":new", string(new.as_str()))
+            .expression_attribute_values(":tombstone_expires", time(now.plus_seconds(TOMBSTONE_SECONDS)))
             .condition_expression(condition)
             .expression_attribute_values(":now", time(now))
             .expression_attribute_values(":not_before", time(self.not_before))
@@ -282,22 +311,70 @@ impl Table {
             .map_err(|error| Error::Refused(error.into()))
     }
 
-    /// Deletes the record of a session, dead or alive.
-    pub(crate) async fn delete(&self, call: &mut Call<'_>, id: &LoggableId) -> Result<(), Error> {
+    /// Deletes the record of a session, dead or alive. Where there is a fresh tombstone, deletes the record of the session
+    /// that it leads to, and leaves the tombstone.
+    pub(crate) async fn delete(
+        &self,
+        call: &mut Call<'_>,
+        id: &LoggableId,
+        preconditions: &Preconditions,
+    ) -> Result<(), Error> {
+        let mut id = id.clone();
+        for _ in 0..MAX_HOPS {
+            match self.delete_or_follow(call, &id, preconditions).await? {
+                None => return Ok(()),
+                Some(renewed_to) => id = renewed_to,
+            }
+        }
+        Err(Error::NotFound(Absence::Superseded))
+    }
+
+    /// Deletes the record. `Some`: it is a fresh tombstone that leads to this ID.
+    async fn delete_or_follow(
+        &self,
+        call: &mut Call<'_>,
+        id: &LoggableId,
+        preconditions: &Preconditions,
+    ) -> Result<Option<LoggableId>, Error> {
         let now = call.request();
-        let delete = self
+        let (condition, tags) = etag_condition(preconditions);
+        let mut delete = self
             .client
             .delete_item()
             .table_name(&self.name)
             .key("id", string(id.as_str()))
+            .condition_expression(format!("attribute_not_exists(renewed_to){condition}"))
             .return_values(ReturnValue::AllOld) // so that the log can say what has ended
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let output = delete.send().await.map_err(classify)?;
-        call.add_write(output.consumed_capacity());
-        let item = output.attributes.ok_or(Error::NotFound(Absence::Unknown))?;
-        match self.require_alive(&item, now) {
-            Err(Error::CorruptRecord(_)) => Ok(()), // it is deleted now
-            result => result,
+        for (name, tag) in tags {
+            delete = delete.expression_attribute_values(name, string(tag));
+        }
+        let doubt = Doubt::default();
+        match delete.customize().interceptor(doubt.clone()).send().await {
+            Ok(output) => {
+                call.add_write(output.consumed_capacity());
+                match output.attributes.map(|item| self.require_alive(&item, now)) {
+                    // An earlier attempt has deleted it, and its response was lost.
+                    None if doubt.exists() => Ok(None),
+                    None => Err(Error::NotFound(Absence::Unknown)),
+                    Some(Err(Error::CorruptRecord(_))) => Ok(None), // it is deleted now
+                    Some(result) => result.map(|()| None),
+                }
+            }
+            Err(error) if is_failed_condition(&error) => {
+                let item = match error.into_service_error() {
+                    DeleteItemError::ConditionalCheckFailedException(failed) => failed.item,
+                    _ => None,
+                };
+                let item = item.ok_or(Error::NotFound(Absence::Unknown))?;
+                if let Some(renewed_to) = fresh_tombstone(&item, now) {
+                    return Ok(Some(renewed_to));
+                }
+                self.require_alive(&item, now)?;
+                Err(Error::Changed)
+            }
+            Err(error) => Err(classify(error)),
         }
     }
 
@@ -376,42 +453,96 @@ impl Record {
     }
 }
 
-/// The condition of a save, and the values that it refers to.
-fn if_match_condition(if_match: &IfMatch) -> (String, Vec<(String, &ETag)>) {
-    match if_match {
-        IfMatch::Any => (ALIVE.to_owned(), Vec::new()),
-        IfMatch::OneOf(tags) => {
-            let tags: Vec<_> =
-                tags.iter().enumerate().map(|(i, tag)| (format!(":if_match_{i}"), tag)).collect();
-            let names: Vec<_> = tags.iter().map(|(name, _)| name.as_str()).collect();
-            (format!("{ALIVE} AND etag IN ({})", names.join(", ")), tags)
+/// The preconditions as the end of a condition, and the values that it refers to.
+fn etag_condition(preconditions: &Preconditions) -> (String, Vec<(String, &str)>) {
+    let (mut condition, mut values) = (String::new(), Vec::new());
+    match &preconditions.if_match {
+        None | Some(ETags::Any) => {}
+        Some(ETags::OneOf(tags)) => {
+            let tags = tags.iter().map(ETag::as_str);
+            condition += &format!(" AND etag IN ({})", operands(":if_match", tags, &mut values));
         }
     }
+    match &preconditions.if_none_match {
+        None => {}
+        Some(ETags::Any) => condition += " AND attribute_not_exists(id)",
+        Some(ETags::OneOf(tags)) => {
+            let tags = tags.iter().map(ETag::without_weakness);
+            condition += &format!(" AND NOT etag IN ({})", operands(":if_none_match", tags, &mut values));
+        }
+    }
+    (condition, values)
 }
 
-/// Counts the attempts that the SDK makes for one operation.
+/// Names a value for each tag, and returns the names as a list.
+fn operands<'a>(
+    prefix: &str,
+    tags: impl Iterator<Item = &'a str>,
+    values: &mut Vec<(String, &'a str)>,
+) -> String {
+    let first = values.len();
+    values.extend(tags.enumerate().map(|(i, tag)| (format!("{prefix}_{i}"), tag)));
+    values[first..].iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The ID that a tombstone leads to, unless it is too old.
+fn fresh_tombstone(item: &Item, now: Timestamp) -> Option<LoggableId> {
+    let renewed_at = timestamp(item, "renewed_at").ok()?;
+    let renewed_to = match item.get("renewed_to") {
+        Some(AttributeValue::S(id)) => LoggableId::stored(id),
+        _ => return None,
+    };
+    (now.seconds_since(renewed_at) <= TOMBSTONE_SECONDS).then_some(renewed_to)
+}
+
+/// Whether an attempt of an operation may have been carried out though its response was lost.
 #[derive(Clone, Debug, Default)]
-struct Attempts(Arc<AtomicU32>);
+struct Doubt(Arc<AtomicBool>);
 
-impl Attempts {
-    fn more_than_one(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 1
+impl Doubt {
+    fn exists(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
-impl Intercept for Attempts {
+impl Intercept for Doubt {
     fn name(&self) -> &'static str {
-        "Attempts"
+        "Doubt"
     }
 
-    fn read_before_attempt(
+    /// A response below 500 says what happened. No response or a 5xx does not.
+    fn read_after_attempt(
         &self,
-        _: &BeforeTransmitInterceptorContextRef<'_>,
+        context: &FinalizerInterceptorContextRef<'_>,
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        if context.response().is_none_or(|response| response.status().is_server_error()) {
+            self.0.store(true, Ordering::Relaxed);
+        }
         Ok(())
+    }
+}
+
+/// Retries a write that met a renewal's transaction, as the SDK retries a throttled one. The SDK itself does not.
+#[derive(Debug)]
+struct TransactionConflicts;
+
+impl ClassifyRetry for TransactionConflicts {
+    fn name(&self) -> &'static str {
+        "TransactionConflicts"
+    }
+
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
+        let Some(error) = error.as_operation_error() else { return RetryAction::NoActionIndicated };
+        let is_conflict = error
+            .downcast_ref::<UpdateItemError>()
+            .is_some_and(UpdateItemError::is_transaction_conflict_exception)
+            || error
+                .downcast_ref::<DeleteItemError>()
+                .is_some_and(DeleteItemError::is_transaction_conflict_exception);
+        if is_conflict { RetryAction::throttling_error() } else { RetryAction::NoActionIndicated }
     }
 }
 

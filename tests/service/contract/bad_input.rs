@@ -132,8 +132,9 @@ async fn timeouts_at_the_ends_of_their_range_are_accepted() {
 async fn a_whole_number_may_be_spelt_in_any_way() {
     let service = Service::start().await;
     for (spelling, seconds) in [("60.0", 60), ("6e1", 60), ("600E-1", 60), ("2592000.000", 2_592_000)] {
-        let created = service.post().text(format!("{{\"idle_timeout_seconds\":{spelling}}}")).send().await;
-        assert_eq!(created.assert_status(201).json()["idle_timeout_seconds"], seconds, "{spelling}");
+        let created =
+            service.post().text(format!("{{\"absolute_timeout_seconds\":{spelling}}}")).send().await;
+        assert_eq!(created.assert_status(201).json()["absolute_timeout_seconds"], seconds, "{spelling}");
     }
 }
 
@@ -203,6 +204,22 @@ async fn an_unexpected_body_is_ignored() {
     service.get().id(&id).untyped("junk").send().await.assert_status(200);
     service.delete().id(&id).untyped("junk").send().await.assert_status(204);
     service.post().text("").send().await.assert_status(201);
+}
+
+/// To drop what the caller wanted to be stored would be worse than to refuse it.
+#[tokio::test]
+async fn a_body_of_a_renewal_is_refused_unless_it_is_empty() {
+    let service = Service::start().await;
+    let id = service.create(json!({ "a": 1 })).await;
+    for body in
+        [json!({ "data": { "a": 2 } }), json!({ "idle_timeout_seconds": 9 }), json!({ "user": 7 }), json!([])]
+    {
+        service.post_renew().id(&id).json(&body).send().await.problem(400);
+    }
+    service.post_renew().id(&id).text("junk").send().await.problem(400);
+    service.post_renew().id(&id).untyped("junk").send().await.problem(415);
+    let id = service.post_renew().id(&id).text("{}").send().await.assert_status(200).session_id();
+    assert_eq!(service.renew(&id).await.assert_status(200).data(), json!({ "a": 1 }));
 }
 
 #[tokio::test]

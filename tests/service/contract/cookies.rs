@@ -24,12 +24,15 @@ async fn the_session_id_is_in_a_secure_cookie() {
 
     let cleared = service.delete().by_page().cookie(&id).send().await;
     assert_eq!(cleared.assert_status(204).header("set-cookie"), EXPIRED_COOKIE);
-    assert_eq!(cleared.header("clear-site-data"), r#""cookies", "storage""#);
+    assert_eq!(
+        cleared.header("clear-site-data"),
+        "",
+        "it deletes the cookies of sibling hosts too: only by a setting"
+    );
     assert_eq!(service.record(&id).await, None);
     let dead = service.get().cookie(&id).send().await;
     dead.problem(404);
-    assert_eq!(dead.header("set-cookie"), EXPIRED_COOKIE);
-    assert_eq!(dead.header("clear-site-data"), "", "only a logout clears site data");
+    assert_eq!(dead.header("set-cookie"), "", "a renewal may have replaced the cookie in the meantime");
     assert_eq!(service.get().send().await, dead);
 }
 
@@ -37,7 +40,7 @@ async fn the_session_id_is_in_a_secure_cookie() {
 async fn the_settings_choose_the_attributes_of_the_cookie() {
     let timeouts = Timeouts { idle_seconds: 100, absolute_seconds: 1000 };
     let lax = Settings { cookie_same_site: SameSite::Lax, cookie_persistent: true, ..cookies() };
-    let settings = Settings { clear_site_data: false, ..lax };
+    let settings = Settings { clear_site_data: true, ..lax };
     let service = Service::with_all(Config { timeouts, ..Config::default() }, settings).await;
     let attributes = "Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=";
     let created = service.post().by_page().send().await;
@@ -52,7 +55,9 @@ async fn the_settings_choose_the_attributes_of_the_cookie() {
 
     let cleared = service.delete().by_page().cookie(&id).send().await;
     assert_eq!(cleared.assert_status(204).header("set-cookie"), format!("__Host-id=; {attributes}0"));
-    assert_eq!(cleared.header("clear-site-data"), "");
+    assert_eq!(cleared.header("clear-site-data"), r#""cookies", "storage""#);
+    let dead = service.get().cookie(&id).send().await;
+    assert_eq!((dead.header("set-cookie"), dead.header("clear-site-data")), ("", ""));
 }
 
 #[tokio::test]
@@ -80,6 +85,28 @@ async fn other_cookies_are_ignored_and_two_of_ours_are_malformed() {
         service.get().header("cookie", &cookies).send().await.problem(404);
     }
     service.get().cookie(&id).cookie(&id).send().await.problem(404);
+}
+
+/// Two tabs renew at once, or one renews while a call of another is under way: the late response must not delete the
+/// cookie of the winner.
+#[tokio::test]
+async fn only_create_renew_and_clear_set_the_cookie() {
+    let service = Service::served(cookies()).await;
+    let old = service.post().by_page().send().await.cookie_id();
+    let (one, other) = tokio::join!(
+        service.post_renew().by_page().cookie(&old).send(),
+        service.post_renew().by_page().cookie(&old).send()
+    );
+    let (winner, loser) = if one.status == 200 { (one, other) } else { (other, one) };
+    loser.problem(404);
+    assert_eq!(loser.header("set-cookie"), "");
+    let save = service.put().by_page().cookie(&old).json(&json!({ "data": {} })).send().await;
+    let load = service.get().by_page().cookie(&old).send().await;
+    for late in [save, load] {
+        late.problem(404);
+        assert_eq!(late.header("set-cookie"), "");
+    }
+    service.get().cookie(&winner.cookie_id()).send().await.assert_status(200);
 }
 
 #[tokio::test]

@@ -115,7 +115,10 @@ async fn no_other_origin_may_read_unless_it_is_allowed() {
     let allowed = preflight(&service, APP).await;
     assert_eq!(allowed.assert_status(204).header("access-control-allow-origin"), APP);
     assert_eq!(allowed.header("access-control-allow-methods"), "GET,POST,PUT,DELETE");
-    assert_eq!(allowed.header("access-control-allow-headers"), "content-type,if-match,x-session-id");
+    assert_eq!(
+        allowed.header("access-control-allow-headers"),
+        "content-type,if-match,if-none-match,x-session-id,authorization,x-amz-content-sha256,x-amz-date,x-amz-security-token"
+    );
     let other = preflight(&service, "https://evil.example").await;
     assert_eq!(other.assert_status(204).header("access-control-allow-origin"), "");
 }
@@ -133,4 +136,15 @@ async fn header_transport_does_not_check_the_origin() {
         .send()
         .await
         .assert_status(204);
+}
+
+#[tokio::test]
+async fn a_client_that_is_not_a_browser_is_told_which_header_is_missing() {
+    let service = Service::served(cookies()).await;
+    let detail = service.post().send().await.problem(403);
+    assert!(detail.contains("Sec-Fetch-Site is missing"), "{detail}");
+    for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
+        let detail = service.post().header(name, value).send().await.problem(403);
+        assert!(detail.contains("another origin"), "{detail}");
+    }
 }

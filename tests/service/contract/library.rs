@@ -9,7 +9,7 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder, Connector};
 use dynamodb_web_session::{
-    Absence, Clock, Config, Error, IfMatch, SessionManager, Timeouts, Update, Variables, aws_defaults,
+    Absence, Clock, Config, Error, Preconditions, SessionManager, Timeouts, Update, Variables, aws_defaults,
 };
 use serde_json::{Value, json};
 use service::Settings;
@@ -45,6 +45,31 @@ async fn a_save_updates_the_tag_and_deadline_of_the_session() {
 }
 
 #[tokio::test]
+async fn a_save_writes_only_the_timeouts_that_were_changed() {
+    let service = Service::start().await;
+    let created = service.sessions.create(json!({})).await.unwrap();
+    let mut stale = service.sessions.load::<Value>(created.id()).await.unwrap().unwrap();
+    let mut shorter = stale.clone();
+    shorter.timeouts.idle_seconds = 50;
+    service.sessions.save(&mut shorter).await.unwrap();
+
+    stale.data = json!({ "a": 1 });
+    service.sessions.save(&mut stale).await.unwrap();
+    assert_eq!(service.recorded(created.id(), "idle_timeout").await, 50, "the other caller's change stays");
+    let now = service.clock.now().epoch_seconds();
+    assert_eq!(service.recorded(created.id(), "expires").await, now + 50);
+
+    // Sessions from before the maximum was lowered can be saved, too.
+    let config = Config { max_timeout_seconds: 60, ..service.sessions.config().clone() };
+    let lowered = SessionManager::new(service.dynamodb.clone(), config).unwrap();
+    let lowered = lowered.with_clock(service.clock.clone());
+    let mut session = lowered.load::<Value>(created.id()).await.unwrap().unwrap();
+    lowered.save(&mut session).await.unwrap();
+    session.timeouts.idle_seconds = 61;
+    assert!(matches!(lowered.save(&mut session).await, Err(Error::TimeoutOutOfRange { .. })));
+}
+
+#[tokio::test]
 async fn a_dead_session_loads_as_none_and_cannot_be_saved() {
     let service = Service::start().await;
     let mut session = service.sessions.create(json!({})).await.unwrap();
@@ -74,15 +99,15 @@ async fn data_that_cannot_be_written_or_read_is_an_error_with_its_source() {
 async fn a_part_can_be_updated_under_a_condition() {
     let service = Service::start().await;
     let session = service.sessions.create(json!({ "a": 1 })).await.unwrap();
-    let update = |if_match| Update::<Value> {
+    let update = |preconditions| Update::<Value> {
         data: None,
         idle_timeout_seconds: Some(9),
         absolute_timeout_seconds: None,
-        if_match,
+        preconditions,
     };
-    let stale = "\"stale\"".parse().unwrap();
+    let stale = Preconditions { if_match: Some("\"stale\"".parse().unwrap()), if_none_match: None };
     assert!(matches!(service.sessions.update(session.id(), update(stale)).await, Err(Error::Changed)));
-    let current = IfMatch::OneOf(vec![session.etag().clone()]);
+    let current = Preconditions::if_match(session.etag().clone());
     let etag = service.sessions.update(session.id(), update(current)).await.unwrap();
     assert_eq!(&etag, session.etag());
 }

@@ -171,7 +171,8 @@ async fn at_info_a_load_is_counted_but_its_session_not_named() {
     service.load(&id).await;
     let line = log.one("loaded", "ok");
     let members: BTreeSet<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected = ["_aws", "event", "loaded", "outcome", "read_units", "requests", "table", "write_units"];
+    let expected =
+        ["_aws", "event", "level", "loaded", "outcome", "read_units", "requests", "table", "write_units"];
     assert_eq!(members, expected.into_iter().collect());
 }
 
@@ -182,8 +183,91 @@ async fn a_lost_response_is_one_line() {
     let id = service.create(json!({})).await;
     log.take();
     service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure));
+    let id_of_line = |line: Value| line["loggable_session_id"].as_str().unwrap().to_owned();
+    service.clear(&id).await.assert_status(204);
+    // The first attempt has deleted it: not an unknown ID, whose count raises an alarm.
+    assert_eq!(id_of_line(log.one("cleared", "ok")), id.loggable().as_str());
     service.clear(&id).await.assert_status(204);
     log.one("refused", "unknown");
+}
+
+/// The session may exist although the caller got a 503: an operator can find it.
+#[tokio::test]
+async fn a_failed_create_or_renewal_logs_the_id_that_it_may_have_stored() {
+    let service = Service::start().await;
+    let log = Log::at(LevelFilter::INFO);
+    (0..3).for_each(|_| service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure)));
+    service.post().send().await.problem(503);
+    let line = log.one("failed", "unavailable");
+    let stored = service.dynamodb.scan().table_name(&service.table).send().await.unwrap().items.unwrap();
+    assert_eq!(stored.len(), 1);
+    assert_eq!(line["loggable_session_id"], stored[0]["id"].as_s().unwrap().as_str());
+
+    let id = service.create(json!({})).await;
+    log.take();
+    service.proxy.on_next(async |get| Action::Forward(get));
+    (0..3).for_each(|_| service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure)));
+    service.renew(&id).await.problem(503);
+    let line = log.one("failed", "unavailable");
+    assert_eq!(line["loggable_session_id"], id.loggable().as_str());
+    let renewed_to = &service.record(&id).await.unwrap()["renewed_to"];
+    assert_eq!(line["new_loggable_session_id"], renewed_to.as_s().unwrap().as_str());
+}
+
+#[tokio::test]
+async fn an_id_that_was_renewed_is_superseded_and_not_unknown() {
+    let service = Service::start().await;
+    let log = Log::at(LevelFilter::INFO);
+    let id = service.create(json!({})).await;
+    let new = service.renew(&id).await.session_id();
+    log.take();
+    for call in ["load", "save", "renew"] {
+        call_it(&service, call, &id).await;
+        log.one("refused", "superseded");
+    }
+    service.clock.advance(61);
+    service.clear(&id).await.assert_status(204);
+    log.one("refused", "superseded");
+    let newest = service.renew(&new).await.session_id();
+    log.take();
+    service.clear(&new).await.assert_status(204);
+    let line = log.one("cleared", "ok");
+    assert_eq!(
+        (&line["loggable_session_id"], &line["requests"]),
+        (&json!(new.loggable().as_str()), &json!(2))
+    );
+    service.load(&newest).await.problem(404);
+}
+
+/// Lambda's filter, the alarms and the dashboard need these at every level.
+#[tokio::test]
+async fn at_every_level_each_call_is_counted_in_a_line_with_a_level() {
+    for level in
+        [LevelFilter::TRACE, LevelFilter::DEBUG, LevelFilter::INFO, LevelFilter::WARN, LevelFilter::ERROR]
+    {
+        let service = Service::start().await;
+        let log = Log::at(level);
+        let id = service.create(json!({})).await;
+        assert_eq!(log.one("created", "ok")["level"], "INFO");
+        service.load(&id).await;
+        assert_eq!(log.one("loaded", "ok")["level"], "DEBUG");
+        service.get().send().await;
+        assert_eq!(log.one("refused", "missing")["level"], "INFO");
+        service.proxy.respond(1, 400, "AccessDeniedException");
+        service.load(&id).await;
+        assert_eq!(log.one("failed", "internal")["level"], "ERROR");
+    }
+}
+
+#[tokio::test]
+async fn data_of_another_type_is_not_quoted_in_the_log() {
+    let service = Service::start().await;
+    let log = Log::at(LevelFilter::INFO);
+    let session = service.sessions.create(json!("the secret of a user")).await.unwrap();
+    log.take();
+    service.sessions.load::<u64>(session.id()).await.unwrap_err();
+    let line = log.one("failed", "internal");
+    assert_eq!(line["error"], "the stored data is not of the type asked for: Data at line 1, column 22");
 }
 
 #[tokio::test]

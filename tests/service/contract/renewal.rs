@@ -1,7 +1,9 @@
 //! Renewal: a new ID for the same session.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_web_session::{Clock, Error};
+use dynamodb_web_session::{Clock, Config, Error};
 use serde_json::{Value, json};
 
 use crate::harness::{Action, Service, cookies};
@@ -30,7 +32,7 @@ async fn a_renewed_session_has_a_new_id_and_is_otherwise_the_same() {
     );
 
     assert_eq!(service.load(&new).await.data(), json!({ "user": 7 }));
-    assert_eq!(service.records().await, 1);
+    assert_eq!(service.records().await, 2, "the session and the tombstone");
     service.load(&old).await.problem(404);
     service.save(&old, json!({ "data": {} })).await.problem(404);
     service.renew(&old).await.problem(404);
@@ -59,8 +61,9 @@ async fn one_of_two_renewals_at_once_succeeds() {
         loser.problem(404);
         service.load(&winner.session_id()).await.assert_status(200);
         service.clear(&winner.session_id()).await.assert_status(204);
-        assert_eq!(service.records().await, 0, "only one new session, and the old one is deleted");
+        assert!(service.record(&winner.session_id()).await.is_none());
     }
+    assert_eq!(service.records().await, 100, "the tombstones of the old IDs");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,6 +153,12 @@ async fn a_renewal_that_always_conflicts_is_503() {
         service.proxy.on_next(async |_| Action::Respond(400, cancelled.into()));
     }
     service.renew(&old).await.problem(503);
+    let operations = service.proxy.operations();
+    let transactions = operations.iter().filter(|name| *name == "TransactWriteItems").count();
+    assert!(
+        (3..40).contains(&transactions),
+        "it pauses between attempts, each of which is billed: {transactions}"
+    );
     service.proxy.forget();
     service.load(&old).await.assert_status(200);
 }
@@ -198,4 +207,73 @@ async fn the_crate_renews_and_does_not_change_data_that_it_cannot_read() {
     assert!(service.sessions.renew::<Value>(old.id()).await.unwrap().is_none());
     service.tamper(new.id(), "expires", AttributeValue::N("1".into())).await;
     assert!(service.sessions.renew::<Value>(new.id()).await.unwrap().is_none());
+}
+
+/// It is dead to every call, and never a corrupt record.
+#[tokio::test]
+async fn a_renewal_leaves_a_tombstone_that_is_a_dead_session_to_every_call() {
+    for touch_interval_seconds in [0, 60] {
+        let service = Service::with(Config { touch_interval_seconds, ..Config::default() }).await;
+        let old = service.create(json!({ "a": 1 })).await;
+        let new = service.renew(&old).await.session_id();
+        let now = service.clock.now().epoch_seconds();
+        let number = |seconds: u64| AttributeValue::N(seconds.to_string());
+        let tombstone = HashMap::from([
+            ("id".to_owned(), AttributeValue::S(old.loggable().to_string())),
+            ("renewed_to".to_owned(), AttributeValue::S(new.loggable().to_string())),
+            ("renewed_at".to_owned(), number(now)),
+            ("expires".to_owned(), number(now + 60)),
+        ]);
+        assert_eq!(service.record(&old).await.unwrap(), tombstone);
+        for _ in 0..2 {
+            service.load(&old).await.problem(404);
+            service.save(&old, json!({ "data": {} })).await.problem(404);
+            service.save(&old, json!({ "idle_timeout_seconds": 9 })).await.problem(404);
+            service.renew(&old).await.problem(404);
+            assert_eq!(service.record(&old).await.unwrap(), tombstone);
+            service.clock.advance(61);
+        }
+        service.load(&new).await.assert_status(200);
+    }
+}
+
+/// A user logs out in one tab while another tab renews.
+#[tokio::test]
+async fn a_clear_of_an_id_that_was_just_renewed_ends_the_renewed_session() {
+    let service = Service::start().await;
+    let first = service.create(json!({})).await;
+    let second = service.renew(&first).await.session_id();
+    service.clock.advance(60);
+    let third = service.renew(&second).await.session_id();
+    service.load(&third).await.assert_status(200);
+    let operations = service.operations_of(service.clear(&first)).await;
+    assert_eq!(operations, ["DeleteItem"; 3], "one for each ID");
+    service.load(&third).await.problem(404);
+    assert!(service.record(&third).await.is_none());
+    assert!(service.record(&first).await.is_some(), "the tombstones stay");
+    service.clear(&first).await.assert_status(204);
+}
+
+/// Otherwise an ID that an attacker planted before the login could log the user out at any time.
+#[tokio::test]
+async fn a_tombstone_older_than_a_minute_is_not_followed() {
+    let service = Service::start().await;
+    let old = service.create(json!({})).await;
+    let new = service.renew(&old).await.session_id();
+    service.clock.advance(61);
+    service.clear(&old).await.assert_status(204);
+    service.load(&new).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn a_clear_follows_eight_ids_at_most() {
+    let service = Service::start().await;
+    let mut ids = vec![service.create(json!({})).await];
+    for _ in 0..8 {
+        ids.push(service.renew(ids.last().unwrap()).await.session_id());
+    }
+    service.clear(&ids[0]).await.assert_status(204);
+    service.load(&ids[8]).await.assert_status(200);
+    service.clear(&ids[1]).await.assert_status(204);
+    service.load(&ids[8]).await.problem(404);
 }

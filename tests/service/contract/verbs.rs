@@ -65,7 +65,7 @@ async fn a_session_may_have_its_own_timeouts() {
     let body = json!({ "idle_timeout_seconds": 2_592_000, "absolute_timeout_seconds": 30 });
     let created = service.post().json(&body).send().await;
     let document = created.assert_status(201).json();
-    assert_eq!(document["idle_timeout_seconds"], 2_592_000);
+    assert_eq!(document["idle_timeout_seconds"], 30, "at most the absolute timeout");
     assert_eq!(document["absolute_timeout_seconds"], 30);
     assert_eq!(
         document["expires"],
@@ -170,4 +170,28 @@ async fn an_unknown_route_is_404_from_the_gateway() {
         answer.assert_status(404);
         assert!(method == "HEAD" || answer.body == r#"{"message":"Not Found"}"#, "{}", answer.body);
     }
+}
+
+/// Otherwise TTL would delete its record long after the session's end.
+#[tokio::test]
+async fn no_deadline_in_the_table_is_later_than_the_end_of_the_session() {
+    let service = Service::start().await;
+    let timeouts = json!({ "idle_timeout_seconds": 5000, "absolute_timeout_seconds": 100 });
+    let id = service.create_with(timeouts.clone()).await;
+    let end = service.clock.now().epoch_seconds() + 100;
+    assert_eq!(service.recorded(&id, "expires").await, end);
+    let id = service.create(json!({})).await;
+    service.save(&id, timeouts).await.assert_status(204);
+    assert_eq!(service.recorded(&id, "expires").await, end);
+    assert_eq!(service.recorded(&id, "idle_timeout").await, 100);
+}
+
+#[tokio::test]
+async fn default_timeouts_above_the_maximum_count_as_the_maximum() {
+    let service = Service::with(Config { max_timeout_seconds: 600, ..Config::default() }).await;
+    let document = service.post().send().await.assert_status(201).json();
+    assert_eq!(
+        (&document["idle_timeout_seconds"], &document["absolute_timeout_seconds"]),
+        (&json!(600), &json!(600))
+    );
 }

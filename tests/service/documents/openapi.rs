@@ -54,10 +54,10 @@ fn it_documents_the_statuses_of_each_call() {
             operation["responses"].as_object().unwrap().keys().map(String::as_str).collect();
         let expected: &[&str] = match name {
             "create" => &["201", "400", "403", "413", "415", "500", "503"],
-            "load" => &["200", "403", "404", "500", "503"],
+            "load" => &["200", "304", "400", "403", "404", "412", "500", "503"],
             "save" => &["204", "400", "403", "404", "412", "413", "415", "500", "503"],
-            "renew" => &["200", "403", "404", "415", "500", "503"],
-            _ => &["204", "403", "415", "500", "503"],
+            "renew" => &["200", "400", "403", "404", "412", "415", "500", "503"],
+            _ => &["204", "400", "403", "412", "415", "500", "503"],
         };
         let sorted: BTreeSet<_> = statuses.iter().copied().collect();
         assert_eq!(sorted, expected.iter().copied().collect(), "{name}");

@@ -1,7 +1,7 @@
-//! Machines whose clocks differ: a session outlives its deadline by at most the difference, and a dead session stays dead.
+//! Machines whose clocks differ: a session outlives its deadline by at most the difference, and stays dead afterwards.
 
 use dynamodb_web_session::{
-    Clock, Config, Error, IfMatch, ManualClock, SessionId, SessionManager, Timeouts, Timestamp, Update,
+    Clock, Config, Error, ManualClock, Preconditions, SessionId, SessionManager, Timeouts, Timestamp, Update,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Proptest, TestCaseError, TestRunner};
@@ -84,7 +84,7 @@ async fn call(sessions: &SessionManager, id: &SessionId, call: Call) -> Option<S
         data: None,
         idle_timeout_seconds: None,
         absolute_timeout_seconds: None,
-        if_match: IfMatch::Any,
+        preconditions: Preconditions::default(),
     };
     let saved = match call {
         Call::Load => return sessions.load::<Value>(id).await.unwrap().map(|session| session.id().clone()),

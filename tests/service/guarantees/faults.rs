@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_web_session::{Config, Error, SessionManager};
+use dynamodb_web_session::{Clock, Config, Error, SessionManager};
 use local::dynamodb;
 use serde_json::{Value, json};
 
@@ -65,7 +65,49 @@ async fn a_dynamodb_that_never_responds_is_503_before_the_function_times_out() {
     service.proxy.on_next(async |_| Action::Stall);
     service.proxy.on_next(async |get| Action::Forward(get));
     (0..3).for_each(|_| service.proxy.on_next(async |_| Action::Stall));
-    tokio::time::timeout(Duration::from_secs(9), service.load(&id)).await.unwrap().problem(503);
+    let before = service.recorded(&id, "expires").await;
+    let loaded = tokio::time::timeout(Duration::from_secs(9), service.load(&id)).await.unwrap();
+    loaded.assert_status(200);
+    assert_eq!(service.recorded(&id, "expires").await, before, "the deadline did not slide");
+}
+
+/// A renewal's transaction is in the way for a moment. The SDK does not retry this by itself.
+#[tokio::test]
+async fn a_write_that_meets_a_transaction_is_retried() {
+    let service = Service::start().await;
+    let conflict = |times| service.proxy.respond(times, 400, "TransactionConflictException");
+    let id = service.create(json!({})).await;
+    conflict(1);
+    service.save(&id, json!({ "data": { "a": 1 } })).await.assert_status(204);
+    conflict(3);
+    service.save(&id, json!({ "data": { "a": 2 } })).await.problem(503);
+    let tag = service.load(&id).await.header("etag").to_owned();
+    conflict(1);
+    let save = service.put().id(&id).header("if-match", "\"other\"").json(&json!({ "data": {} }));
+    save.send().await.problem(412);
+    assert_eq!(service.load(&id).await.header("etag"), tag);
+    conflict(2);
+    service.clear(&id).await.assert_status(204);
+    assert!(service.record(&id).await.is_none());
+}
+
+/// The session was alive when it was read, and that is what the caller asked for.
+#[tokio::test]
+async fn a_load_whose_touch_only_is_unavailable_is_200_with_the_old_deadline() {
+    let service = Service::start().await;
+    let id = service.create(json!({ "a": 1 })).await;
+    let created = service.clock.now();
+    service.clock.advance(600);
+    for error in ["TransactionConflictException", "ThrottlingException"] {
+        service.proxy.on_next(async |get| Action::Forward(get));
+        service.proxy.respond(3, 400, error);
+        let loaded = service.load(&id).await;
+        assert_eq!(loaded.assert_status(200).data(), json!({ "a": 1 }));
+        assert_eq!(loaded.json()["expires"], created.plus_seconds(7200).to_string(), "{error}");
+    }
+    service.load(&id).await.assert_status(200);
+    let now = service.clock.now().epoch_seconds();
+    assert_eq!(service.recorded(&id, "expires").await, now + 7200, "the next load slides it");
 }
 
 /// One response is lost: the retry succeeds. All are lost: the response is 503, and the write has been carried out.
@@ -204,7 +246,7 @@ async fn a_renewal_whose_response_was_lost_succeeds_and_leaves_one_session() {
     service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure));
     let new = service.renew(&old).await.assert_status(200).session_id();
     service.load(&new).await.assert_status(200);
-    assert_eq!(service.records().await, 1);
+    assert_eq!(service.records().await, 2, "the session and the tombstone");
 }
 
 #[tokio::test]

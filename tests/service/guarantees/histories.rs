@@ -1,5 +1,5 @@
-//! Histories of concurrent callers are linearizable: there is an order of the calls, each between its start and its end,
-//! in which a session does what the documents say.
+//! Histories of concurrent callers are linearizable: there is an order of the calls, each between its start and end, in
+//! which a session does what the documents say.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -40,9 +40,24 @@ enum Answer {
     NotFound,
 }
 
-/// The data of the sessions that are alive.
+/// The sessions, as the documents describe them.
 #[derive(Clone, Debug)]
-struct Sessions(BTreeMap<Session, Data>);
+struct Sessions {
+    /// The data of the sessions that are alive.
+    live: BTreeMap<Session, Data>,
+    /// Where the IDs lead to that were renewed.
+    renewed: BTreeMap<Session, Session>,
+}
+
+impl Sessions {
+    /// The session that a clear of this ID ends.
+    fn follow(&self, mut session: Session) -> Session {
+        while let Some(next) = self.renewed.get(&session) {
+            session = *next;
+        }
+        session
+    }
+}
 
 impl SequentialSpec for Sessions {
     type Op = Call;
@@ -51,9 +66,10 @@ impl SequentialSpec for Sessions {
     fn invoke(&mut self, call: &Call) -> Answer {
         let (Call::Load(session) | Call::Save(session, ..) | Call::Renew(session) | Call::Clear(session)) =
             call;
-        match (call, self.0.get_mut(session)) {
+        let ended = self.follow(*session);
+        match (call, self.live.get_mut(session)) {
             (Call::Clear(_), _) => {
-                self.0.remove(session);
+                self.live.remove(&ended);
                 Answer::Cleared
             }
             (_, None) => Answer::NotFound,
@@ -65,7 +81,8 @@ impl SequentialSpec for Sessions {
             }
             // Only if the response was lost: no caller learns the new ID.
             (Call::Renew(_), Some(_)) => {
-                self.0.remove(session);
+                self.live.remove(session);
+                self.renewed.insert(*session, Session::MAX);
                 Answer::Renewed(Session::MAX)
             }
         }
@@ -73,8 +90,11 @@ impl SequentialSpec for Sessions {
 
     fn is_valid_step(&mut self, call: &Call, answer: &Answer) -> bool {
         match (call, answer) {
-            (Call::Renew(old), Answer::Renewed(new)) => match self.0.remove(old) {
-                Some(data) => self.0.insert(*new, data).is_none(),
+            (Call::Renew(old), Answer::Renewed(new)) => match self.live.remove(old) {
+                Some(data) => {
+                    self.renewed.insert(*old, *new);
+                    self.live.insert(*new, data).is_none()
+                }
                 None => false,
             },
             _ => self.invoke(call) == *answer,
@@ -131,7 +151,10 @@ impl History {
         let history = Arc::new(Self {
             service,
             ids: Mutex::new(ids),
-            tester: Mutex::new(LinearizabilityTester::new(Sessions((0..SESSIONS).map(|n| (n, n)).collect()))),
+            tester: Mutex::new(LinearizabilityTester::new(Sessions {
+                live: (0..SESSIONS).map(|n| (n, n)).collect(),
+                renewed: BTreeMap::new(),
+            })),
         });
         let callers: Vec<_> = (0..CALLERS)
             .zip(intentions)
@@ -241,7 +264,7 @@ async fn calls_at_once_are_linearizable() {
     assert_eq!(counter_example(Service::start().await).await, None);
 }
 
-/// One request in ten fails before it is carried out. One in ten fails afterwards, except for a save without `If-Match`:
+/// One request in ten fails before it is carried out. One in ten fails afterwards, except a save without `If-Match`:
 /// its retry overwrites what others have saved since the first attempt, as the documents say.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_at_once_are_linearizable_while_dynamodb_fails() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_web_session::{Clock, Config, SessionId, SystemClock};
 use serde_json::json;
 use sha2::{Digest, Sha512};
@@ -126,12 +127,13 @@ async fn an_absolute_expired_session_stays_dead_however_busy_it_was() {
 #[tokio::test]
 async fn not_before_ends_older_sessions_only() {
     for touch_interval_seconds in [0, 60] {
-        let not_before = SystemClock.now().plus_seconds(1000);
+        let not_before = SystemClock.now();
         let config = Config { touch_interval_seconds, not_before, ..Config::default() };
         let service = Service::with(config).await;
-        let early = service.create(json!({})).await; // as if from a restored backup: it is never loaded
+        let early = service.create(json!({})).await; // as if from a restored backup
+        let created = AttributeValue::N((not_before.epoch_seconds() - 1).to_string());
+        service.tamper(&early, "created", created).await;
         assert_stays_dead(&service, &early).await;
-        service.clock.advance(1100);
         let late = service.create(json!({})).await;
         service.load(&late).await.assert_status(200);
         service.clock.advance(100);

@@ -1,6 +1,7 @@
 //! The guarantees under races, failures and delays: a dead session stays dead; an acknowledged save is stored.
 
 mod clock_skew;
+mod deadlines;
 mod disk;
 mod faults;
 mod histories;

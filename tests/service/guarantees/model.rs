@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Proptest, TestCaseError, TestRunner};
 use serde_json::json;
 
-use crate::harness::{Answer, Service};
+use crate::harness::{Answer, Call, Service};
 
 const MAX_TIMEOUT_SECONDS: u64 = 1000;
 const TOUCH_INTERVAL_SECONDS: u64 = 20;
@@ -16,8 +16,8 @@ enum Step {
     Create { idle: u64, absolute: u64 },
     Load(usize),
     Save { session: usize, data: Option<u8>, idle: Option<u64>, absolute: Option<u64>, only_if: OnlyIf },
-    Renew(usize),
-    Clear(usize),
+    Renew(usize, OnlyIf),
+    Clear(usize, OnlyIf),
     Wait(u64),
 }
 
@@ -33,18 +33,18 @@ enum OnlyIf {
 fn step() -> impl Strategy<Value = Step> {
     let timeout = || prop_oneof![1..100_u64, 1..=MAX_TIMEOUT_SECONDS];
     let session = || 0..6_usize;
-    let only_if = prop_oneof![Just(OnlyIf::Anything), Just(OnlyIf::Current), Just(OnlyIf::Before)];
+    let only_if = || prop_oneof![Just(OnlyIf::Anything), Just(OnlyIf::Current), Just(OnlyIf::Before)];
     // Timeouts change rarely, so that sessions live long enough to be used. Data has few values, so that they recur.
-    let rare_timeout = || proptest::option::weighted(0.1, timeout());
+    let change = || proptest::option::weighted(0.1, timeout());
     let data = proptest::option::weighted(0.8, 0..3_u8);
     prop_oneof![
         2 => (timeout(), timeout()).prop_map(|(idle, absolute)| Step::Create { idle, absolute }),
         4 => session().prop_map(Step::Load),
-        4 => (session(), data, rare_timeout(), rare_timeout(), only_if).prop_map(|(session, data, idle, absolute, only_if)| {
+        4 => (session(), data, change(), change(), only_if()).prop_map(|(session, data, idle, absolute, only_if)| {
             Step::Save { session, data, idle, absolute, only_if }
         }),
-        1 => session().prop_map(Step::Renew),
-        1 => session().prop_map(Step::Clear),
+        1 => (session(), only_if()).prop_map(|(session, only_if)| Step::Renew(session, only_if)),
+        1 => (session(), only_if()).prop_map(|(session, only_if)| Step::Clear(session, only_if)),
         3 => prop_oneof![Just(0), 1..30_u64, 1..500_u64].prop_map(Step::Wait),
     ]
 }
@@ -62,9 +62,28 @@ struct Modelled {
     /// When the idle deadline was last slid.
     slid: u64,
     ended: bool,
+    /// The place of the session under its new ID, and the time of the renewal.
+    renewed_to: Option<(usize, u64)>,
 }
 
 impl Modelled {
+    fn conditional(&self, call: Call, only_if: OnlyIf) -> Call {
+        match only_if {
+            OnlyIf::Anything => call,
+            OnlyIf::Current => call.header("if-match", &self.etag),
+            OnlyIf::Before => call.header("if-match", &self.etag_before),
+        }
+    }
+
+    /// Whether a condition that was made from `named` fails on the data of this session.
+    fn refuses(&self, named: &Self, only_if: OnlyIf) -> bool {
+        match only_if {
+            OnlyIf::Anything => false,
+            OnlyIf::Current => named.etag != self.etag,
+            OnlyIf::Before => named.etag_before != self.etag,
+        }
+    }
+
     fn is_alive(&self, now: u64) -> bool {
         let Timeouts { idle_seconds, absolute_seconds } = self.timeouts;
         !self.ended && now < self.slid + idle_seconds && now < self.created + absolute_seconds
@@ -87,9 +106,10 @@ async fn replay(service: &Service, steps: &[Step]) -> Result<(), TestCaseError> 
                     etag_before: etag.clone(),
                     etag,
                     created: now,
-                    timeouts: Timeouts { idle_seconds: idle, absolute_seconds: absolute },
+                    timeouts: Timeouts { idle_seconds: idle.min(absolute), absolute_seconds: absolute },
                     slid: now,
                     ended: false,
+                    renewed_to: None,
                 };
                 expect(&answer, 201, Some(&created))?;
                 sessions.push(created);
@@ -115,13 +135,8 @@ async fn replay(service: &Service, steps: &[Step]) -> Result<(), TestCaseError> 
                 idle.map(|seconds| body.insert("idle_timeout_seconds".into(), seconds.into()));
                 absolute.map(|seconds| body.insert("absolute_timeout_seconds".into(), seconds.into()));
                 let call = service.put().id(&session.id).json(&body.clone().into());
-                let call = match only_if {
-                    OnlyIf::Anything => call,
-                    OnlyIf::Current => call.header("if-match", &session.etag),
-                    OnlyIf::Before => call.header("if-match", &session.etag_before),
-                };
-                let answer = call.send().await;
-                let is_stale = matches!(only_if, OnlyIf::Before) && session.etag != session.etag_before;
+                let answer = session.conditional(call, only_if).send().await;
+                let is_stale = session.refuses(session, only_if);
                 if body.is_empty() {
                     expect(&answer, 400, None)?;
                 } else if !session.is_alive(now) {
@@ -138,35 +153,64 @@ async fn replay(service: &Service, steps: &[Step]) -> Result<(), TestCaseError> 
                         }
                         _ => prop_assert_eq!(&etag, &session.etag, "the same data has the same tag"),
                     }
+                    let idle = idle.map(|idle| idle.min(absolute.unwrap_or(idle)));
                     session.timeouts.idle_seconds = idle.unwrap_or(session.timeouts.idle_seconds);
                     session.timeouts.absolute_seconds = absolute.unwrap_or(session.timeouts.absolute_seconds);
                     session.slid = now;
                     expect(&answer, 204, None)?;
                 }
             }
-            Step::Renew(session) => {
+            Step::Renew(session, only_if) => {
+                let place = sessions.len();
                 let session = pick(&mut sessions, session);
-                let answer = service.renew(&session.id).await;
-                if session.is_alive(now) {
+                let call = service.post_renew().id(&session.id);
+                let answer = session.conditional(call, only_if).send().await;
+                if !session.is_alive(now) {
+                    expect(&answer, 404, None)?;
+                } else if session.refuses(session, only_if) {
+                    expect(&answer, 412, None)?;
+                } else {
+                    let renewed = Modelled { id: answer.session_id(), slid: now, ..session.clone() };
                     session.ended = true;
-                    let renewed =
-                        Modelled { id: answer.session_id(), slid: now, ended: false, ..session.clone() };
+                    session.renewed_to = Some((place, now));
                     prop_assert_ne!(renewed.id.expose(), session.id.expose());
                     expect(&answer, 200, Some(&renewed))?;
                     sessions.push(renewed);
-                } else {
-                    expect(&answer, 404, None)?;
                 }
             }
-            Step::Clear(session) => {
-                let session = pick(&mut sessions, session);
-                let answer = service.clear(&session.id).await;
-                session.ended = true;
-                expect(&answer, 204, None)?;
+            Step::Clear(session, only_if) => {
+                let named = pick(&mut sessions, session).clone();
+                let call = service.delete().id(&named.id);
+                let answer = named.conditional(call, only_if).send().await;
+                match cleared(&sessions, session, now) {
+                    Some(place)
+                        if sessions[place].is_alive(now) && sessions[place].refuses(&named, only_if) =>
+                    {
+                        expect(&answer, 412, None)?;
+                    }
+                    Some(place) => {
+                        sessions[place].ended |= sessions[place].is_alive(now);
+                        expect(&answer, 204, None)?;
+                    }
+                    None => expect(&answer, 204, None)?,
+                }
             }
         }
     }
     Ok(())
+}
+
+/// The session that a clear ends: that of the ID, or the one to which fresh renewals have led, over eight IDs at most.
+fn cleared(sessions: &[Modelled], session: usize, now: u64) -> Option<usize> {
+    let mut place = session % sessions.len();
+    for _ in 0..8 {
+        match sessions[place].renewed_to {
+            None => return Some(place),
+            Some((_, renewed_at)) if now - renewed_at > 60 => return None,
+            Some((next, _)) => place = next,
+        }
+    }
+    None
 }
 
 fn pick(sessions: &mut [Modelled], place: usize) -> &mut Modelled {

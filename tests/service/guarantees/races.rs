@@ -29,6 +29,30 @@ async fn a_thousand_clears_race_with_loads_and_saves_and_stay_cleared() {
     assert_eq!(service.records().await, 0);
 }
 
+/// A user logs out in one tab while another tab renews: the user is logged out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_clears_race_with_renewals_and_nothing_lives_after_both() {
+    let service = Service::start().await;
+    let mut renewals = 0;
+    for round in 0..1000 {
+        let old = service.create(json!({ "round": round })).await;
+        let (renewed, cleared, _) =
+            tokio::join!(service.renew(&old), service.clear(&old), service.save(&old, json!({ "data": {} })));
+        cleared.assert_status(204);
+        match renewed.status.as_u16() {
+            200 => {
+                renewals += 1;
+                let new = renewed.session_id();
+                service.load(&new).await.problem(404);
+                assert!(service.record(&new).await.is_none(), "round {round}");
+            }
+            status => assert!([404, 503].contains(&status), "{renewed:?}"),
+        }
+        service.load(&old).await.problem(404);
+    }
+    assert_eq!(service.records().await, renewals, "only tombstones are left");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_writers_with_if_match_lose_no_increment() {
     let service = Arc::new(Service::start().await);

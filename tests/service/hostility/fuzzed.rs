@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::config::BehaviorVersion;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use dynamodb_web_session::{Config, IfMatch, SessionId, SessionManager};
+use dynamodb_web_session::{Config, ETags, SessionId, SessionManager};
 use lambda_http::http::{HeaderName, HeaderValue, Method, StatusCode};
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, Body, Context, LambdaEvent, Request, Response, Service, service_fn};
@@ -28,13 +28,13 @@ pub fn session_id(bytes: &[u8]) {
 /// A text is an `If-Match` value or is refused.
 pub fn if_match(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok(IfMatch::OneOf(tags)) = text.parse() else { return };
+    let Ok(ETags::OneOf(tags)) = text.parse() else { return };
     assert!((1..=100).contains(&tags.len()));
     let tags: Vec<_> = tags.iter().map(|tag| tag.as_str()).collect();
     for tag in &tags {
         assert!(tag.trim_start_matches("W/").starts_with('"') && tag.ends_with('"') && text.contains(tag));
     }
-    let Ok(IfMatch::OneOf(again)) = tags.join(", ").parse() else {
+    let Ok(ETags::OneOf(again)) = tags.join(", ").parse() else {
         panic!("the tags joined by commas are not a list of tags")
     };
     assert_eq!(again.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), tags);
@@ -69,8 +69,13 @@ fn read(request: &Request, settings: &Settings) {
         let mut values = request.headers().get_all(from).iter();
         assert!(values.any(|value| String::from_utf8_lossy(value.as_bytes()).contains(id.expose())));
     }
-    if let Ok(IfMatch::OneOf(tags)) = service::request::if_match(request) {
-        assert!(request.headers().contains_key("if-match") && !tags.is_empty());
+    if let Ok(preconditions) = service::request::preconditions(request) {
+        for (tags, name) in
+            [(preconditions.if_match, "if-match"), (preconditions.if_none_match, "if-none-match")]
+        {
+            assert_eq!(tags.is_some(), request.headers().contains_key(name));
+            assert_ne!(tags, Some(ETags::OneOf(Vec::new())));
+        }
     }
 }
 
@@ -111,7 +116,7 @@ async fn answer(
     let read_all = async |service: &SessionService, request: &Request| {
         read(request, &service.settings);
         service::request::session_body(request, &service.settings)?;
-        service::request::if_match(request)?;
+        service::request::preconditions(request)?;
         service::request::session_id(request, &service.settings)?;
         let mut response = Response::new(Body::Empty);
         *response.status_mut() = StatusCode::OK;

@@ -1,6 +1,7 @@
 //! The functions as Lambda runs them: each binary under the Lambda Runtime API, with only Lambda's environment, and
 //! with API Gateway's events.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -102,7 +103,7 @@ async fn every_published_event_gets_a_response() {
     for (name, expected) in [
         ("create", [415, 201]),
         ("load", [404; 2]),
-        ("renew", [404; 2]),
+        ("renew", [415, 404]),
         ("save", [415, 400]),
         ("clear", [204; 2]),
     ] {
@@ -255,11 +256,45 @@ async fn a_failure_is_logged_once_as_json_without_an_id() {
 #[tokio::test]
 async fn a_load_is_logged_at_debug() {
     let service = Service::start().await;
-    let load = Function::start_with("load", &service, &[("AWS_LAMBDA_LOG_LEVEL", "DEBUG")]).await;
+    let load = Function::start_with("load", &service, &[("SESSION_LOG_LEVEL", "DEBUG")]).await;
     let id = service.create(json!({})).await;
     assert_eq!(load.call(&event("GET", with_id(&id), None)).await["statusCode"], 200);
     let log = load.log().await;
     let line: Value = serde_json::from_str(&log).unwrap();
     assert_eq!((&line["level"], &line["event"]), (&json!("DEBUG"), &json!("loaded")));
     assert_eq!(line["loggable_session_id"], id.loggable().as_str());
+}
+
+/// Lambda drops the lines below its own level, and takes one without a level and a timestamp for INFO (Lambda Developer
+/// Guide, "Log-level filtering"). The template sets that level so that it drops none: the metrics are in these lines.
+#[tokio::test]
+async fn with_the_log_settings_of_the_template_the_metrics_pass_at_every_level() {
+    let template = include_str!("../../../template.yaml");
+    let lambda_levels: BTreeSet<_> = template
+        .split("ApplicationLogLevel: ")
+        .skip(1)
+        .map(|after| after.split(',').next().unwrap())
+        .collect();
+    assert_eq!(lambda_levels.len(), 1, "one for all functions");
+    assert_eq!(template.matches("SESSION_LOG_LEVEL: !Ref LogLevel").count(), 1);
+    let rank =
+        |level: &str| ["TRACE", "DEBUG", "INFO", "WARN", "ERROR"].iter().position(|name| *name == level);
+    let lambda_level = rank(lambda_levels.first().unwrap()).unwrap();
+    let service = Service::start().await;
+    for level in ["TRACE", "DEBUG", "INFO", "WARN", "ERROR"] {
+        let id = service.create(json!({})).await;
+        let load = Function::start_with("load", &service, &[("SESSION_LOG_LEVEL", level)]).await;
+        load.call(&event("GET", with_id(&id), None)).await;
+        load.call(&event("GET", json!({}), None)).await;
+        let log = load.log().await;
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let passed = lines.filter(|line| {
+            let has_both = line["level"].is_string() && line["timestamp"].is_string();
+            let level = if has_both { line["level"].as_str().unwrap() } else { "INFO" };
+            rank(level).unwrap() >= lambda_level
+        });
+        let counted: Vec<_> =
+            passed.map(|line| line["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"].clone()).collect();
+        assert_eq!(counted, ["loaded", "missing"], "{level}");
+    }
 }

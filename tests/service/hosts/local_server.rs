@@ -98,7 +98,7 @@ async fn a_port_that_is_taken_is_named() {
 async fn no_log_level_prints_session_ids_or_data() {
     for (level, format) in [("TRACE", "JSON"), ("TRACE", "Text"), ("ERROR", "JSON")] {
         let environment =
-            [("AWS_LAMBDA_LOG_LEVEL", level), ("AWS_LAMBDA_LOG_FORMAT", format), ("RUST_LOG", "trace")];
+            [("SESSION_LOG_LEVEL", level), ("AWS_LAMBDA_LOG_FORMAT", format), ("RUST_LOG", "trace")];
         let server = LocalServer::start(&[], &environment).await;
         let id = server.create(json!({ "a": "what the caller wrote" })).await;
         let http = reqwest::Client::new();
