@@ -1,7 +1,7 @@
 """The cost of a million sessions: cost.py
 
 Prints the table of docs/performance.md. A session has a create, 20 loads within two minutes, 3 saves and a clear, each an
-HTTP request. Data transfer, logs, storage and the free tiers are left out; they are the same for all.
+HTTP request. Data transfer, storage and the free tiers are left out; they are the same for all.
 """
 
 import json
@@ -17,6 +17,8 @@ LAMBDA_GB_SECOND = 0.0000166667  # x86_64, the first 6 billion
 READ_UNIT = 0.125 / 1e6  # 4 KB, consistent; aws.amazon.com/dynamodb/pricing/on-demand
 WRITE_UNIT = 0.625 / 1e6  # 1 KB
 
+LOG_BYTE = 0.50 / 1e9  # standard class; aws.amazon.com/cloudwatch/pricing
+
 CREATES, LOADS, SAVES, CLEARS = 1, 20, 3, 1
 SLIDES = 2  # this service only, at most one a minute
 WAIT = 3.0  # ms per DynamoDB request: "single-digit milliseconds", aws.amazon.com/dynamodb
@@ -25,6 +27,11 @@ WAIT = 3.0  # ms per DynamoDB request: "single-digit milliseconds", aws.amazon.c
 OURS = {"create": (0.64, 1), "load": (0.60, 1.1), "save": (0.65, 1), "clear": (0.54, 1)}
 PYTHON = {"create": (3.3, 1), "load": (5.7, 2), "save": (3.5, 1), "clear": (3.3, 1)}
 OUR_MEMORY, PYTHON_MEMORY = 256, 256  # MB
+
+# Bytes of log at level INFO, as `SESSION_LOG_LEVEL=INFO cargo run` prints it: a load's line has its metrics only.
+OUR_LINE, OUR_LOAD_LINE = 602, 331
+# Lambda's own lines of a call, in JSON: platform.start and platform.report (Lambda Developer Guide, "Sample JSON log events").
+LAMBDA_LINES = 180 + 420
 
 OUR_OVERHEAD = 225  # bytes of an item without its data: shared/src/dynamodb/compression.rs
 PYTHON_OVERHEAD = 2 + 43 + 4 + 8 + 32 + 7 + 6 + 7 + 32 + 12 + 3 + 16 + 4  # its attribute names and values
@@ -80,8 +87,10 @@ def functions(calls, memory):
 def main():
     requests = CREATES + LOADS + SAVES + CLEARS
     gateway, invocations = requests * API_GATEWAY_REQUEST, requests * LAMBDA_REQUEST
-    print("| data | implementation | API Gateway | Lambda: requests | Lambda: time | DynamoDB | total |")
-    print("| ---: | --- | ---: | ---: | ---: | ---: | ---: |")
+    lambda_lines = requests * LAMBDA_LINES * LOG_BYTE
+    our_lines = (LOADS * OUR_LOAD_LINE + (CREATES + SAVES + CLEARS) * OUR_LINE) * LOG_BYTE
+    print("| data | implementation | API Gateway | Lambda: requests | Lambda: time | DynamoDB | own log lines | Lambda's log lines | total |")
+    print("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for size in (1, 8, 64):
         data = basket(size * 1000)
         small, plain, theirs = our_item(data), len(data) + OUR_OVERHEAD, len(data) + PYTHON_OVERHEAD
@@ -91,7 +100,9 @@ def main():
             "the Python library": (functions(PYTHON, PYTHON_MEMORY), python(theirs)),
         }
         for implementation, (time, table) in rows.items():
-            costs = [gateway, invocations, time, table, gateway + invocations + time + table]
+            own = 0 if implementation == "the Python library" else our_lines  # the library logs nothing
+            costs = [gateway, invocations, time, table, own, lambda_lines]
+            costs.append(sum(costs))
             print(f"| {len(data) / 1000:.1f} KB | {implementation} | " + " | ".join(f"${cost * 1e6:,.2f}" for cost in costs) + " |")
 
     print("\nDynamoDB cost of a load at ten loads a minute: the Python library as a multiple of this service")

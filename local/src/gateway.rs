@@ -9,25 +9,27 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use dynamodb_web_session::{BoxError, Clock, SystemClock};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, TRANSFER_ENCODING,
+    CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap,
+    HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, Body, Context, LambdaEvent, Service};
+use rand::TryRng;
+use rand::rngs::{SysError, SysRng};
 use serde::Deserialize;
 use serde_json::json;
 use service::SessionService;
@@ -68,7 +70,6 @@ pub struct Gateway {
     service: SessionService,
     cors: Cors,
     page: Option<Page>,
-    requests: AtomicU64,
 }
 
 impl Gateway {
@@ -83,7 +84,7 @@ impl Gateway {
                 .ok_or_else(|| format!("template.yaml routes to {}, which has no handler", route.function))?;
             handlers.insert((route.method.parse()?, route.path.clone()), handler);
         }
-        Ok(Self { handlers, service, cors: template.cors, page: None, requests: AtomicU64::new(0) })
+        Ok(Self { handlers, service, cors: template.cors, page: None })
     }
 
     /// Serves a page in addition to the API.
@@ -141,17 +142,37 @@ impl Gateway {
         peer: SocketAddr,
     ) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
+        let mut response = match refuse_foreign(&head) {
+            Some(refusal) => refusal,
+            None => self.answer_local(&head, body, address, peer).await,
+        };
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+
+    async fn answer_local(
+        &self,
+        head: &Parts,
+        body: Incoming,
+        address: SocketAddr,
+        peer: SocketAddr,
+    ) -> Response<Full<Bytes>> {
         let settings = &self.service.settings;
-        if let Some(preflight) = self.cors.preflight(&head, settings) {
+        if let Some(preflight) = self.cors.preflight(head, settings) {
             return preflight;
         }
         if let (&Method::GET, Some(page)) = (&head.method, &self.page)
+            && is_same_origin(&head.headers)
             && let Some(response) = page.answer(head.uri.path()).await
         {
             return response;
         }
-        let id = format!("local-{}", self.requests.fetch_add(1, Ordering::Relaxed));
-        let mut response = self.route(&head, body, &id, address, peer).await;
+        let Ok(id) = request_id() else {
+            return message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+        };
+        let mut response = self.route(head, body, &id, address, peer).await;
         let headers = response.headers_mut();
         self.cors.add(&head.headers, settings, headers);
         if let Ok(id) = id.parse() {
@@ -243,6 +264,47 @@ impl FunctionResponse {
     }
 }
 
+/// Refuses requests that are not meant for this machine: by DNS rebinding a web page can send requests here under the name
+/// of its own host, and read the responses.
+fn refuse_foreign(head: &Parts) -> Option<Response<Full<Bytes>>> {
+    match head.headers.get(HOST).map(|host| host.to_str().unwrap_or_default()) {
+        None if head.version == Version::HTTP_11 => Some(message(StatusCode::BAD_REQUEST, "Bad Request")),
+        Some(host) if !is_this_machine(host) => Some(message(
+            StatusCode::MISDIRECTED_REQUEST,
+            "This server answers requests for localhost, 127.0.0.1 and [::1] only",
+        )),
+        _ if head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") => {
+            Some(message(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must not be encoded"))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a `Host` (RFC 9110, section 7.2) names this machine, with any port.
+fn is_this_machine(host: &str) -> bool {
+    let has_name = |name: &str| {
+        let port = host
+            .get(..name.len())
+            .filter(|start| start.eq_ignore_ascii_case(name))
+            .and(host.get(name.len()..));
+        port.is_some_and(|port| port.is_empty() || port.starts_with(':'))
+    };
+    ["localhost", "127.0.0.1", "[::1]"].into_iter().any(has_name)
+}
+
+/// Whether no page of another origin has sent the request.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    headers.get(ORIGIN).is_none_or(|origin| origin.as_bytes() == format!("http://{host}").as_bytes())
+}
+
+/// Random, so that a page that guesses IDs cannot find a log line.
+fn request_id() -> Result<String, SysError> {
+    let mut random = [0; 16];
+    SysRng.try_fill_bytes(&mut random)?;
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(random))
+}
+
 /// The payload-2.0 event of a request.
 fn event(head: &Parts, body: &[u8], id: &str, address: SocketAddr, peer: SocketAddr) -> String {
     let method = head.method.as_str();
@@ -305,7 +367,7 @@ fn fold_headers(headers: &HeaderMap, address: SocketAddr, peer: SocketAddr) -> B
     folded
 }
 
-fn text(values: hyper::header::GetAll<'_, hyper::header::HeaderValue>) -> String {
+fn text(values: hyper::header::GetAll<'_, HeaderValue>) -> String {
     values.iter().map(|value| lossy(value.as_bytes())).collect::<Vec<_>>().join(",")
 }
 
@@ -339,6 +401,6 @@ fn head_bytes(head: &Parts) -> usize {
 fn message(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(json!({ "message": text }).to_string()));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -8,10 +8,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_web_session::BoxError;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
-};
+use hyper::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
+use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use serde_json::{Map, Value, json};
 
 const PAGE: &str = include_str!("page.html");
@@ -20,6 +19,8 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 const LINES_KEPT: usize = 256;
+/// DynamoDB's limit on an item ("Quotas").
+const MAX_ITEM_BYTES: usize = 400 * 1024;
 
 /// The last lines of the log.
 #[derive(Clone, Debug, Default)]
@@ -81,8 +82,6 @@ impl Page {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(CONTENT_SECURITY_POLICY, POLICY);
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         Some(response)
     }
 
@@ -101,6 +100,13 @@ fn typed(value: AttributeValue) -> Value {
     match value {
         AttributeValue::S(text) => json!({ "S": text }),
         AttributeValue::N(number) => json!({ "N": number }),
+        AttributeValue::B(bytes) => json!({ "B, inflated": inflate(bytes.as_ref()) }),
         other => json!(format!("{other:?}")), // the service writes no other types
     }
+}
+
+/// Large data is stored deflated (ADR 10).
+fn inflate(deflated: &[u8]) -> String {
+    let data = decompress_to_vec_with_limit(deflated, MAX_ITEM_BYTES).unwrap_or_default();
+    String::from_utf8(data).unwrap_or_else(|_| "not text".to_owned())
 }

@@ -14,7 +14,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::dynamodb::client;
 use crate::dynamodb::table::{Record, Saved, Table};
-use crate::error::{ConfigError, Error};
+use crate::error::{Absence, ConfigError, Error};
 use crate::etag::{ETag, Preconditions};
 use crate::id::{LoggableId, SessionId};
 use crate::report::{Call, Event};
@@ -29,9 +29,12 @@ pub const MAX_DATA_DEPTH: usize = 100;
 /// Collisions of random IDs of 128 bits or more are not expected; retries are a guard.
 const ID_ATTEMPTS: usize = 3;
 
-/// A renewal starts again when a save has come between its two requests, but not after this time: two more requests
-/// must fit into the function's timeout.
-const RENEWAL_ATTEMPTS_WITHIN: Duration = Duration::from_secs(1);
+/// A renewal starts again when a save has come between its two requests, and a clear follows a renewed ID, but not after
+/// this time: two more requests must fit into the function's timeout.
+const MORE_REQUESTS_WITHIN: Duration = Duration::from_secs(1);
+
+/// How many IDs a clear follows at most: renewals of one session within a minute.
+const MAX_IDS_TO_CLEAR: usize = 8;
 
 /// The longest pause before the second attempt of a renewal. Each further attempt doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -289,7 +292,7 @@ impl SessionManager {
                 // DynamoDB bills a cancelled transaction. A random pause lets the other writes finish.
                 tokio::time::sleep(random_up_to(longest_pause)?).await;
                 longest_pause *= 2;
-                if started.elapsed() > RENEWAL_ATTEMPTS_WITHIN {
+                if started.elapsed() > MORE_REQUESTS_WITHIN {
                     return Err(Error::Unavailable("other writes to the session did not stop".into()));
                 }
             }
@@ -314,9 +317,29 @@ impl SessionManager {
     /// Those of [`clear`](Self::clear), and [`Error::Changed`] when a precondition does not hold.
     pub async fn clear_if(&self, id: &SessionId, preconditions: &Preconditions) -> Result<(), Error> {
         let mut call = Call::of(id.loggable(), &*self.clock);
-        let cleared = self.table.delete(&mut call, id.loggable(), preconditions).await;
+        let cleared = self.clear_and_follow(&mut call, id.loggable(), preconditions).await;
         found(call.end(cleared, Event::Cleared))?;
         Ok(())
+    }
+
+    async fn clear_and_follow(
+        &self,
+        call: &mut Call<'_>,
+        id: &LoggableId,
+        preconditions: &Preconditions,
+    ) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut id = id.clone();
+        for _ in 0..MAX_IDS_TO_CLEAR {
+            match self.table.delete(call, &id, preconditions).await? {
+                None => return Ok(()),
+                Some(renewed_to) => id = renewed_to,
+            }
+            if started.elapsed() > MORE_REQUESTS_WITHIN {
+                return Err(Error::Unavailable("the session was renewed, and the table is slow".into()));
+            }
+        }
+        Err(Error::NotFound(Absence::Superseded))
     }
 
     fn new_id(&self) -> Result<SessionId, Error> {

@@ -42,7 +42,7 @@ def log_in(browser, service):
 
 
 def test_a_page_of_the_same_origin_can_make_every_call_but_cannot_read_the_id(browser, start):
-    service = start(SESSION_ID_TRANSPORT="cookie")
+    service = start(SESSION_ID_TRANSPORT="cookie", SESSION_CLEAR_SITE_DATA="true")
     log_in(browser, service)
     browser.execute_script("localStorage.setItem('kept', 'by the page')")
     (cookie,) = browser.get_cookies()

@@ -19,8 +19,8 @@ def press(browser, call, status):
     """Presses a button with the keyboard and waits until the response is shown."""
     button = browser.find_element(By.CSS_SELECTOR, f"[data-call={call}]")
     button.send_keys(Keys.ENTER)
-    WebDriverWait(browser, 10).until(lambda _: text(browser, "status") == f"{call}: {status}" and button.is_enabled())
-    cells = [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "#costs tr:first-child td")]
+    WebDriverWait(browser, 10).until(lambda _: text(browser, "status").startswith(f"{call}: {status} ") and button.is_enabled())
+    cells = [cell.get_attribute("textContent") for cell in browser.find_elements(By.CSS_SELECTOR, "#costs tr:first-child td")]
     assert cells[:2] == [call, str(status)]
     return cells[2:]
 
@@ -58,6 +58,8 @@ def test_the_page_shows_every_call_of_a_session(browser, start, transport):
     assert press(browser, "clear", 204)[0] == "cleared"
     assert text(browser, "record") == "none" and text(browser, "idle") == "–"
     press(browser, "load", 404)
+    reason = {"header": "this ID was never issued or was cleared", "cookie": "the request has no ID"}[transport]
+    assert text(browser, "status").endswith(f"There is no such session: {reason}")
     assert browser.find_element(By.CSS_SELECTOR, "#costs td.outcome").text.startswith("refused: ")
     assert console(browser) == []
 
@@ -69,22 +71,58 @@ def test_the_page_reports_an_error_response_and_a_stopped_server(browser, start)
     data.clear()
     data.send_keys("[")
     assert press(browser, "create", 400)[0] == "refused: invalid"
+    assert "the body must be one JSON object" in text(browser, "status")
     service.process.terminate()
     service.process.wait()
     browser.find_element(By.CSS_SELECTOR, "[data-call=load]").click()
     WebDriverWait(browser, 10).until(lambda _: "no response" in text(browser, "status"))
 
 
+def test_the_page_shows_a_session_expire(browser, start):
+    browser.get(start().url + "/")
+    browser.find_element(By.ID, "idle-timeout").send_keys("1")
+    browser.find_element(By.ID, "absolute-timeout").send_keys("600")
+    press(browser, "create", 201)
+    assert '"idle_timeout_seconds":1,"absolute_timeout_seconds":600' in text(browser, "request")
+    WebDriverWait(browser, 5).until(lambda _: text(browser, "idle") == "expired")
+    press(browser, "load", 404)
+    assert text(browser, "status").endswith("its idle timeout has passed")
+
+
+def test_the_page_shows_deflated_data_as_text(browser, start):
+    browser.get(start().url + "/")
+    browser.execute_script("document.getElementById('data').value = JSON.stringify({ fruit: 'apple '.repeat(500) })")
+    press(browser, "create", 201)
+    assert json.loads(text(browser, "record"))["data"] == {"B, inflated": json.dumps({"fruit": "apple " * 500}, separators=(",", ":"))}
+
+
+def test_two_renewals_at_once_leave_the_browser_logged_in(browser, start):
+    """The response of the renewal that lost must not delete the cookie of the one that won."""
+    service = start(SESSION_ID_TRANSPORT="cookie")
+    browser.get(service.url + "/")
+    press(browser, "create", 201)
+    script = """
+        const done = arguments[0];
+        const renew = () => fetch('/session/renew', { method: 'POST' });
+        const late = () => fetch('/session', { method: 'PUT', headers: { 'content-type': 'application/json' }, body: '{"data":{}}' });
+        Promise.all([renew(), renew(), late()])
+          .then((responses) => responses.slice(0, 2).map((response) => response.status).sort())
+          .then(async (statuses) => done([statuses, (await fetch('/session')).status]));
+    """
+    for _ in range(20):
+        assert browser.execute_async_script(script) == [[200, 404], 200]
+
+
 def test_every_control_has_a_name_and_is_reachable_by_tab(browser, start):
     browser.get(start().url + "/")
     reached = []
-    for _ in range(11):
+    for _ in range(13):
         ActionChains(browser).send_keys(Keys.TAB).perform()
         reached.append(browser.switch_to.active_element)
         outline = browser.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", f"no visible focus on {reached[-1].tag_name}"
     names = [element.accessible_name for element in reached]
-    assert all(names) and names[2:7] == ["Create", "Load", "Save", "Renew", "Clear"], names
+    assert all(names) and names[4:9] == ["Create", "Load", "Save", "Renew", "Clear"], names
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -94,6 +132,10 @@ def test_the_page_is_readable_on_a_phone_in_both_colour_schemes(browser, start, 
     browser.get(start().url + "/")
     press(browser, "create", 201)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+    hidden = "return [...document.querySelectorAll('#costs td')].filter((cell) => cell.getBoundingClientRect().right > innerWidth || !cell.offsetWidth)"
+    assert browser.execute_script(hidden) == [], "every value of a call is visible without scrolling sideways"
+    titles = browser.execute_script("return [...document.querySelectorAll('#costs td')].map((cell) => getComputedStyle(cell, '::before').content)")
+    assert len(titles) == 6 and '"read units"' in titles
     for selector, behind in (("body", "body"), ("p", "body"), ("section h2", "section"), ("#status", "section"), ("button", "button")):
         colours = "return [getComputedStyle(document.querySelector(arguments[0])).color, getComputedStyle(document.querySelector(arguments[1])).backgroundColor]"
         ink, paper = (luminance(colour) for colour in browser.execute_script(colours, selector, behind))

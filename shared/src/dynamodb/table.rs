@@ -37,8 +37,8 @@ const ALIVE: &str = "expires > :now AND absolute_expires > :now AND created >= :
 /// seconds a clear follows it; an older one is ignored, or an ID that was planted before a login could end the session.
 const TOMBSTONE_SECONDS: u64 = 60;
 
-/// How many tombstones a clear follows: renewals of one session within a minute.
-const MAX_HOPS: usize = 8;
+/// When TTL may delete a tombstone. Later than it is followed, because TTL goes by DynamoDB's clock and not by ours.
+const TOMBSTONE_TTL_SECONDS: u64 = 3600;
 
 /// A key that is taken keeps its record.
 const NOT_TAKEN: &str = "attribute_not_exists(id)";
@@ -300,7 +300,7 @@ impl Table {
             )
             .expression_attribute_names("#data", "data") // a reserved word
             .expression_attribute_values(":new", string(new.as_str()))
-            .expression_attribute_values(":tombstone_expires", time(now.plus_seconds(TOMBSTONE_SECONDS)))
+            .expression_attribute_values(":tombstone_expires", time(now.plus_seconds(TOMBSTONE_TTL_SECONDS)))
             .condition_expression(condition)
             .expression_attribute_values(":now", time(now))
             .expression_attribute_values(":not_before", time(self.not_before))
@@ -311,26 +311,8 @@ impl Table {
             .map_err(|error| Error::Refused(error.into()))
     }
 
-    /// Deletes the record of a session, dead or alive. Where there is a fresh tombstone, deletes the record of the session
-    /// that it leads to, and leaves the tombstone.
+    /// Deletes the record of a session, dead or alive. `Some`: it is a fresh tombstone, which stays and leads to this ID.
     pub(crate) async fn delete(
-        &self,
-        call: &mut Call<'_>,
-        id: &LoggableId,
-        preconditions: &Preconditions,
-    ) -> Result<(), Error> {
-        let mut id = id.clone();
-        for _ in 0..MAX_HOPS {
-            match self.delete_or_follow(call, &id, preconditions).await? {
-                None => return Ok(()),
-                Some(renewed_to) => id = renewed_to,
-            }
-        }
-        Err(Error::NotFound(Absence::Superseded))
-    }
-
-    /// Deletes the record. `Some`: it is a fresh tombstone that leads to this ID.
-    async fn delete_or_follow(
         &self,
         call: &mut Call<'_>,
         id: &LoggableId,

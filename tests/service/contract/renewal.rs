@@ -222,7 +222,7 @@ async fn a_renewal_leaves_a_tombstone_that_is_a_dead_session_to_every_call() {
             ("id".to_owned(), AttributeValue::S(old.loggable().to_string())),
             ("renewed_to".to_owned(), AttributeValue::S(new.loggable().to_string())),
             ("renewed_at".to_owned(), number(now)),
-            ("expires".to_owned(), number(now + 60)),
+            ("expires".to_owned(), number(now + 3600)),
         ]);
         assert_eq!(service.record(&old).await.unwrap(), tombstone);
         for _ in 0..2 {

@@ -1,6 +1,8 @@
 //! `cargo run`: its options, output and shutdown.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::harness::{Ended, LocalServer, program, table_service};
@@ -130,4 +132,75 @@ async fn cargo_run_needs_no_program_name() {
         .unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
     assert!(help.contains("--data"), "{help}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// By DNS rebinding a web page could otherwise send requests here under its own name, and read the responses.
+#[tokio::test]
+async fn requests_under_the_name_of_another_host_are_refused() {
+    let server = LocalServer::start(&[], &[]).await;
+    let id = server.create(json!({ "a": 1 })).await;
+    let http = reqwest::Client::new();
+    let page = server.url.replace("/session", "/");
+    let watch = format!("{page}watch/-/{}", id.loggable());
+    for url in [&server.url, &page, &watch] {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:3000",
+            "localhostx",
+            "",
+            "[::2]",
+        ] {
+            let answer =
+                http.get(url).header("host", host).header("x-session-id", id.expose()).send().await.unwrap();
+            assert_eq!(answer.status(), 421, "{url} {host}");
+            assert!(!answer.text().await.unwrap().contains(id.loggable().as_str()));
+        }
+        for host in ["localhost", "LOCALHOST:3000", "127.0.0.1:80", "[::1]:3000"] {
+            let answer =
+                http.get(url).header("host", host).header("x-session-id", id.expose()).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{url} {host}");
+        }
+    }
+    let foreign = http.get(&watch).header("origin", "https://evil.example").send().await.unwrap();
+    assert_eq!(foreign.status(), 404, "the page's own paths are for the page only");
+}
+
+#[tokio::test]
+async fn every_response_of_the_local_server_forbids_caching_and_sniffing() {
+    let server = LocalServer::start(&[], &[("SESSION_ALLOWED_ORIGINS", "https://app.example.com")]).await;
+    let http = reqwest::Client::new();
+    let page = server.url.replace("/session", "/");
+    let preflight = http
+        .request(reqwest::Method::OPTIONS, &server.url)
+        .header("origin", "https://app.example.com")
+        .header("access-control-request-method", "PUT");
+    let compressed = http.post(&server.url).header("content-encoding", "gzip").body("x");
+    let requests = [
+        (http.get(&page), 200),
+        (http.get(format!("{page}watch/-/-")), 200),
+        (http.get(format!("{page}unknown")), 404),
+        (http.get(&page).header("host", "evil.example"), 421),
+        (http.get(&server.url), 404),
+        (preflight, 204),
+        (compressed, 415),
+    ];
+    for (request, status) in requests {
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{answer:?}");
+        assert_eq!(answer.headers()["cache-control"], "no-store", "{answer:?}");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{answer:?}");
+    }
+}
+
+/// RFC 9112, section 3.2.
+#[tokio::test]
+async fn a_request_without_a_host_is_400() {
+    let server = LocalServer::start(&[], &[]).await;
+    let address = server.url.trim_start_matches("http://localhost:").trim_end_matches("/session");
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{address}")).await.unwrap();
+    stream.write_all(b"GET /session HTTP/1.1\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
 }
