@@ -3,24 +3,14 @@
 
 use dynamodb_web_session::{Session, Timeouts};
 use lambda_http::Request;
-use lambda_http::http::header::{COOKIE, HeaderMap, HeaderName, ORIGIN};
+use lambda_http::http::header::{HeaderName, ORIGIN};
 
 use crate::failure::Failure;
-use crate::request::is_json;
+use crate::request::{ID_COOKIE, is_json};
 use crate::settings::{SameSite, Settings};
-
-/// Generic, as OWASP asks ("Session ID Name Fingerprinting"), and bound to one host by its prefix
-/// (RFC 6265bis, "The `__Host-` Prefix").
-const ID_COOKIE: &str = "__Host-id";
 
 /// Fetch Metadata Request Headers (W3C). A page cannot set it or leave it out.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-
-/// The values of the cookies with our name. Other cookies may hold anything.
-pub(crate) fn id_cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(ID_COOKIE.as_bytes())?.strip_prefix(b"="))
-}
 
 /// The `Set-Cookie` value that hands a session to its browser just after the session was used.
 pub(crate) fn issue_cookie<T>(session: &Session<T>, settings: &Settings) -> String {

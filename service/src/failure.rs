@@ -2,7 +2,7 @@
 
 use dynamodb_web_session::{Error, MalformedETags, report};
 
-/// Why a request was not carried out. [`response::refusal`](crate::response) makes the error response.
+/// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The request is wrong. The text says what it must be, and repeats nothing that the caller wrote.

@@ -28,6 +28,6 @@ pub use dynamodb::client::{aws_defaults, lambda_client};
 pub use error::{Absence, BoxError, ConfigError, Error, chain};
 pub use etag::{ETag, ETags, MalformedETags, Preconditions};
 pub use id::{ID_BYTES, LoggableId, MalformedSessionId, SessionId};
-pub use manager::{MAX_DATA_DEPTH, SessionManager, Update};
-pub use session::Session;
+pub use manager::{MAX_DATA_DEPTH, SessionManager};
+pub use session::{Session, Update};
 pub use timeouts::Timeouts;

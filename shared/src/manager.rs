@@ -18,7 +18,7 @@ use crate::error::{Absence, ConfigError, Error};
 use crate::etag::{ETag, Preconditions};
 use crate::id::{LoggableId, SessionId};
 use crate::report::{Call, Event};
-use crate::session::Session;
+use crate::session::{Session, Update};
 use crate::timeouts::{Deadlines, Timeouts};
 
 /// How deep arrays and objects may be nested in a session's data.
@@ -47,19 +47,6 @@ pub struct SessionManager {
     table: Table,
     config: Arc<Config>,
     clock: Arc<dyn Clock>,
-}
-
-/// What [`SessionManager::update`] changes of a session. `None` leaves a part as it is.
-#[derive(Clone, Debug)]
-pub struct Update<D> {
-    /// New data, in place of the old.
-    pub data: Option<D>,
-    /// A new idle timeout, counted from now.
-    pub idle_timeout_seconds: Option<u64>,
-    /// A new absolute timeout, counted from the session's creation.
-    pub absolute_timeout_seconds: Option<u64>,
-    /// What must hold for the update to take place.
-    pub preconditions: Preconditions,
 }
 
 impl SessionManager {

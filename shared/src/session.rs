@@ -1,7 +1,7 @@
-//! A session in the hands of the program that uses it.
+//! A session in the hands of the program that uses it, and what can be changed of one.
 
 use crate::clock::Timestamp;
-use crate::etag::ETag;
+use crate::etag::{ETag, Preconditions};
 use crate::id::{LoggableId, SessionId};
 use crate::timeouts::{Deadlines, Timeouts};
 
@@ -58,4 +58,17 @@ impl<T> Session<T> {
     pub fn etag(&self) -> &ETag {
         &self.etag
     }
+}
+
+/// What [`SessionManager::update`](crate::SessionManager::update) changes of a session. `None` leaves a part as it is.
+#[derive(Clone, Debug)]
+pub struct Update<D> {
+    /// New data, in place of the old.
+    pub data: Option<D>,
+    /// A new idle timeout, counted from now.
+    pub idle_timeout_seconds: Option<u64>,
+    /// A new absolute timeout, counted from the session's creation.
+    pub absolute_timeout_seconds: Option<u64>,
+    /// What must hold for the update to take place.
+    pub preconditions: Preconditions,
 }

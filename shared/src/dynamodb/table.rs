@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -24,8 +25,8 @@ use crate::clock::Timestamp;
 use crate::error::{Absence, BoxError, Error};
 use crate::etag::{ETag, ETags, Preconditions};
 use crate::id::LoggableId;
-use crate::manager::Update;
 use crate::report::Call;
+use crate::session::Update;
 use crate::timeouts::{Deadlines, Timeouts};
 
 /// Without it an expired or cleared session could be written back to life: TTL deletes days late, and an
@@ -206,22 +207,8 @@ impl Table {
         new_etag: Option<&ETag>,
         now: Timestamp,
     ) -> UpdateItemFluentBuilder {
-        let mut request = self.update_item(id, now);
-        let mut set = Vec::new();
-        match (update.data, new_etag) {
-            (Some(data), Some(etag)) => {
-                set.push("#data = :data, etag = :etag");
-                request = request
-                    .expression_attribute_names("#data", "data") // a reserved word
-                    .expression_attribute_values(":data", compression::to_attribute(data))
-                    .expression_attribute_values(":etag", string(etag.as_str()));
-            }
-            // The caller gets the tag in any case, and DynamoDB returns only attributes that are set.
-            _ => {
-                set.push("etag = etag");
-                request = request.return_values(ReturnValue::UpdatedNew);
-            }
-        }
+        let (mut request, data) = set_data(self.update_item(id, now), update.data, new_etag);
+        let mut set = vec![data];
         match update.idle_timeout_seconds {
             Some(seconds) => {
                 set.push("idle_timeout = :idle, expires = :idle_deadline");
@@ -319,8 +306,37 @@ impl Table {
         preconditions: &Preconditions,
     ) -> Result<Option<LoggableId>, Error> {
         let now = call.request();
+        let doubt = Doubt::default();
+        let delete = self.delete_request(id, preconditions).customize().interceptor(doubt.clone());
+        let (item, is_deleted) = match delete.send().await {
+            Ok(output) => {
+                call.add_write(output.consumed_capacity());
+                (output.attributes, true)
+            }
+            Err(error) if is_failed_condition(&error) => match error.into_service_error() {
+                DeleteItemError::ConditionalCheckFailedException(failed) => (failed.item, false),
+                _ => (None, false),
+            },
+            Err(error) => return Err(classify(error)),
+        };
+        let Some(item) = item else {
+            // After a doubtful attempt, it was that attempt that deleted it.
+            return if doubt.exists() { Ok(None) } else { Err(Error::NotFound(Absence::Unknown)) };
+        };
+        if let Some(renewed_to) = fresh_tombstone(&item, now) {
+            return Ok(Some(renewed_to));
+        }
+        match self.require_alive(&item, now) {
+            Ok(()) if !is_deleted => Err(Error::Changed),
+            Ok(()) => Ok(None),
+            Err(Error::CorruptRecord(_)) if is_deleted => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn delete_request(&self, id: &LoggableId, preconditions: &Preconditions) -> DeleteItemFluentBuilder {
         let (condition, tags) = etag_condition(preconditions);
-        let mut delete = self
+        let request = self
             .client
             .delete_item()
             .table_name(&self.name)
@@ -329,35 +345,8 @@ impl Table {
             .return_values(ReturnValue::AllOld) // so that the log can say what has ended
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        for (name, tag) in tags {
-            delete = delete.expression_attribute_values(name, string(tag));
-        }
-        let doubt = Doubt::default();
-        match delete.customize().interceptor(doubt.clone()).send().await {
-            Ok(output) => {
-                call.add_write(output.consumed_capacity());
-                match output.attributes.map(|item| self.require_alive(&item, now)) {
-                    // An earlier attempt has deleted it, and its response was lost.
-                    None if doubt.exists() => Ok(None),
-                    None => Err(Error::NotFound(Absence::Unknown)),
-                    Some(Err(Error::CorruptRecord(_))) => Ok(None), // it is deleted now
-                    Some(result) => result.map(|()| None),
-                }
-            }
-            Err(error) if is_failed_condition(&error) => {
-                let item = match error.into_service_error() {
-                    DeleteItemError::ConditionalCheckFailedException(failed) => failed.item,
-                    _ => None,
-                };
-                let item = item.ok_or(Error::NotFound(Absence::Unknown))?;
-                if let Some(renewed_to) = fresh_tombstone(&item, now) {
-                    return Ok(Some(renewed_to));
-                }
-                self.require_alive(&item, now)?;
-                Err(Error::Changed)
-            }
-            Err(error) => Err(classify(error)),
-        }
+        tags.into_iter()
+            .fold(request, |request, (name, tag)| request.expression_attribute_values(name, string(tag)))
     }
 
     fn update_item(&self, id: &LoggableId, now: Timestamp) -> UpdateItemFluentBuilder {
@@ -432,6 +421,25 @@ impl Record {
             idle_seconds: self.idle_seconds,
             absolute_seconds: self.deadlines.absolute.seconds_since(self.created),
         }
+    }
+}
+
+/// Adds the new data to a save, and returns the part of its `SET` for it.
+fn set_data(
+    request: UpdateItemFluentBuilder,
+    data: Option<String>,
+    etag: Option<&ETag>,
+) -> (UpdateItemFluentBuilder, &'static str) {
+    match (data, etag) {
+        (Some(data), Some(etag)) => {
+            let request = request
+                .expression_attribute_names("#data", "data") // a reserved word
+                .expression_attribute_values(":data", compression::to_attribute(data))
+                .expression_attribute_values(":etag", string(etag.as_str()));
+            (request, "#data = :data, etag = :etag")
+        }
+        // The caller gets the tag in any case, and DynamoDB returns only attributes that are set.
+        _ => (request.return_values(ReturnValue::UpdatedNew), "etag = etag"),
     }
 }
 

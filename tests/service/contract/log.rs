@@ -190,6 +190,13 @@ async fn a_lost_response_is_one_line() {
     assert_eq!(id_of_line(log.one("cleared", "ok")), id.loggable().as_str());
     service.clear(&id).await.assert_status(204);
     log.one("refused", "unknown");
+
+    let created = service.post().send().await;
+    log.take();
+    service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure));
+    let clear = service.delete().id(&created.session_id()).header("if-match", created.header("etag"));
+    clear.send().await.assert_status(204);
+    log.one("cleared", "ok");
 }
 
 /// The session may exist although the caller got a 503: an operator can find it.
