@@ -57,4 +57,10 @@ def test_the_deployment_with_cargo_lambda_alone_works_unchanged():
     for name in FUNCTIONS:
         policy = client("iam").get_role_policy(RoleName=f"sessions-{name}", PolicyName=name)["PolicyDocument"]
         assert policy["Statement"][0]["Resource"].endswith(":table/app_session")
+
+    # The way out after a failed deployment, from the same page.
+    (removal,) = re.findall(r"^```shell\n(aws dynamodb update-table.*?)^```", (ROOT / "docs/deploy.md").read_text(), re.M | re.S)
+    command = ["bash", "-euc", removal.replace("NAME", "app_session")]
+    done = subprocess.run(command, env={**os.environ, **aws}, capture_output=True, text=True)
+    assert done.returncode == 0 and client("dynamodb").list_tables()["TableNames"] == [], done.stderr
     server.stop()

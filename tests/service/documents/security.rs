@@ -1,4 +1,4 @@
-//! `docs/security.md` is complete, and the tests that it names exist.
+//! `docs/security.md` is complete, and the tests that it and `docs/reliability.md` name exist.
 
 use std::path::{Path, PathBuf};
 
@@ -48,4 +48,21 @@ fn every_cell_is_filled_and_every_test_exists() {
         assert!(!is_claim || row.contains("::") || row.contains("*Yours*") || row.contains(".md"), "{row}");
     }
     assert!(rows > 90 && named > 100, "{rows} rows, {named} tests");
+}
+
+#[test]
+fn every_finding_of_the_attack_names_tests_that_exist() {
+    let page = include_str!("../../../docs/reliability.md");
+    let section = page.split("## What an attack found").nth(1).unwrap().split("\n## ").next().unwrap();
+    let tests = tests();
+    let rows: Vec<_> =
+        section.lines().filter(|line| line.starts_with("| ") && !line.contains("---")).skip(1).collect();
+    assert!(rows.len() >= 19, "{} rows", rows.len());
+    for row in rows {
+        let named: Vec<_> = row.split('`').filter(|code| code.contains("::")).collect();
+        assert!(!named.is_empty(), "{row}");
+        for name in named {
+            assert!(tests.iter().any(|test| test == name), "there is no test {name}");
+        }
+    }
 }
