@@ -17,18 +17,32 @@ use aws_sdk_dynamodb::types::{
 };
 use dynamodb_web_session::{BoxError, ConfigError};
 use dynoxide::Database;
-use tokio::net::TcpListener;
+use http_body_util::{Either, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::ORIGIN;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Mutex;
 
+use crate::gateway::refuse_foreign;
 use crate::template::TableProperties;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Starts an embedded DynamoDB on this port of the loopback interface (0: a free one), and returns its URL. It runs as
+/// Starts an embedded DynamoDB on the loopback interface, and returns its URL.
+///
+/// It lets every web page read it (`access-control-allow-origin: *`), so it gets an address that no page can guess: any
+/// of 127.0.0.0/8, where the system has them all, as Linux does. [`guard`] is for other programs.
+/// It runs as
 /// long as the runtime.
 ///
 /// # Errors
 /// When the file cannot be opened, or no port can be bound.
-pub async fn start_embedded(file: Option<&Path>, port: u16) -> Result<String, BoxError> {
+pub async fn start_embedded(file: Option<&Path>) -> Result<String, BoxError> {
     let database = match file {
         Some(path) => {
             // The file holds the data as it was sent, so only its owner may read it.
@@ -43,13 +57,61 @@ pub async fn start_embedded(file: Option<&Path>, port: u16) -> Result<String, Bo
         }
         None => Database::memory().map_err(|error| error.to_string())?,
     };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .await
-        .map_err(|error| format!("cannot serve DynamoDB on port {port}: {error}"))?;
+    let mut address = [0; 3];
+    SysRng.try_fill_bytes(&mut address)?;
+    let [a, b, c] = address.map(|byte| byte.clamp(1, 254));
+    let listener = match TcpListener::bind((Ipv4Addr::new(127, a, b, c), 0)).await {
+        Ok(listener) => listener,
+        Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
+    };
     let url = format!("http://{}", listener.local_addr()?);
     tokio::spawn(sweep(database.clone()));
     tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
     Ok(url)
+}
+
+/// Serves the DynamoDB at `url` on this port of 127.0.0.1 too, for other programs but not for web pages, and returns that
+/// URL.
+///
+/// # Errors
+/// When the port cannot be bound.
+pub async fn guard(url: &str, port: u16) -> Result<String, BoxError> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .await
+        .map_err(|error| format!("cannot serve DynamoDB on port {port}: {error}"))?;
+    let guarded = format!("http://{}", listener.local_addr()?);
+    let upstream = url.trim_start_matches("http://").to_owned();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let upstream = upstream.clone();
+            // A broken connection concerns its client only.
+            tokio::spawn(async move { forward_programs(stream, &upstream).await.ok() });
+        }
+    });
+    Ok(guarded)
+}
+
+/// Forwards the requests of one connection. Browsers send `Origin` or `Sec-Fetch-Site` with each request, and cannot be made
+/// to leave both out; programs send neither.
+async fn forward_programs(stream: TcpStream, upstream: &str) -> Result<(), BoxError> {
+    let (sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(TcpStream::connect(upstream).await?)).await?;
+    tokio::spawn(connection);
+    let sender = Mutex::new(sender);
+    let service = service_fn(|request: Request<Incoming>| async {
+        let headers = request.headers();
+        if headers.contains_key(ORIGIN)
+            || headers.contains_key("sec-fetch-site")
+            || refuse_foreign(headers, request.version()).is_some()
+        {
+            let mut refusal = Response::new(Either::Left(Empty::<Bytes>::new()));
+            *refusal.status_mut() = StatusCode::FORBIDDEN;
+            return Ok::<_, hyper::Error>(refusal);
+        }
+        Ok(sender.lock().await.send_request(request).await?.map(Either::Right))
+    });
+    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await?;
+    Ok(())
 }
 
 /// Deletes expired items at intervals. DynamoDB does so by itself; the embedded one does not.

@@ -142,7 +142,7 @@ impl Gateway {
         peer: SocketAddr,
     ) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
-        let mut response = match refuse_foreign(&head) {
+        let mut response = match refuse_foreign(&head.headers, head.version) {
             Some(refusal) => refusal,
             None => self.answer_local(&head, body, address, peer).await,
         };
@@ -266,14 +266,14 @@ impl FunctionResponse {
 
 /// Refuses requests that are not meant for this machine: by DNS rebinding a web page can send requests here under the name
 /// of its own host, and read the responses.
-fn refuse_foreign(head: &Parts) -> Option<Response<Full<Bytes>>> {
-    match head.headers.get(HOST).map(|host| host.to_str().unwrap_or_default()) {
-        None if head.version == Version::HTTP_11 => Some(message(StatusCode::BAD_REQUEST, "Bad Request")),
+pub(crate) fn refuse_foreign(headers: &HeaderMap, version: Version) -> Option<Response<Full<Bytes>>> {
+    match headers.get(HOST).map(|host| host.to_str().unwrap_or_default()) {
+        None if version == Version::HTTP_11 => Some(message(StatusCode::BAD_REQUEST, "Bad Request")),
         Some(host) if !is_this_machine(host) => Some(message(
             StatusCode::MISDIRECTED_REQUEST,
             "This server answers requests for localhost, 127.0.0.1 and [::1] only",
         )),
-        _ if head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") => {
+        _ if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") => {
             Some(message(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must not be encoded"))
         }
         _ => None,

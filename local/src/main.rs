@@ -27,9 +27,9 @@ struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with = "endpoint")]
     data: Option<PathBuf>,
 
-    /// The port of the embedded DynamoDB, for other programs; 0 picks a free one.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    dynamodb_port: u16,
+    /// Serve the embedded DynamoDB on this port too, for other programs; 0 picks a free one.
+    #[arg(long, value_name = "N")]
+    dynamodb_port: Option<u16>,
 
     /// Use the DynamoDB at this URL instead of the embedded one, for example DynamoDB Local at http://localhost:8000.
     #[arg(long, value_name = "URL", conflicts_with = "dynamodb_port")]
@@ -70,7 +70,11 @@ async fn serve(arguments: Arguments) -> Result<(), BoxError> {
 
     let endpoint = match arguments.endpoint {
         Some(url) => url,
-        None => dynamodb::start_embedded(arguments.data.as_deref(), arguments.dynamodb_port).await?,
+        None => dynamodb::start_embedded(arguments.data.as_deref()).await?,
+    };
+    let shown = match arguments.dynamodb_port {
+        Some(port) => dynamodb::guard(&endpoint, port).await?,
+        None => endpoint.clone(),
     };
     let client = dynamodb::client(&endpoint).await?;
     dynamodb::ensure_table(&client, &config.table_name, &template.table).await.map_err(|error| {
@@ -81,7 +85,7 @@ async fn serve(arguments: Arguments) -> Result<(), BoxError> {
     let service = SessionService { sessions: SessionManager::new(client, config)?, settings };
     let gateway = Gateway::new(template, service)?.with_page(page);
 
-    println!("{address}/session is ready (DynamoDB at {endpoint}).");
+    println!("{address}/session is ready (DynamoDB at {shown}).");
     println!("See it at {address}/ or try, in another terminal:\n");
     println!("{}", examples(&address, transport));
     gateway.serve(listener, interrupted()?).await?;

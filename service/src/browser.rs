@@ -57,7 +57,7 @@ pub(crate) fn refuse_cross_site(request: &Request, settings: &Settings) -> Resul
     Ok(())
 }
 
-/// Refuses what a page of another origin, and not of an allowed one, may have sent.
+/// Refuses what a page of an origin that is not allowed may have sent.
 ///
 /// A load is refused too, since it slides the session's deadline. Without `Sec-Fetch-Site` and `Origin` a load passes:
 /// browsers from before 2023 send neither with a load of their own origin (ADR 7). Other calls must name an allowed origin

@@ -8,7 +8,7 @@ pub enum Failure {
     /// The request is wrong. The text says what it must be, and repeats nothing that the caller wrote.
     #[error("{0}")]
     BadRequest(&'static str),
-    /// A precondition is malformed. To ignore it would overwrite what it protects.
+    /// A precondition is malformed. If it were ignored, a save could overwrite newer data.
     #[error(transparent)]
     Precondition(#[from] MalformedETags),
     /// There is a body, and its `Content-Type` is not `application/json`.
@@ -20,7 +20,7 @@ pub enum Failure {
     /// The request has no session ID. The caller gets the same response as for a dead session.
     #[error("there is no such session")]
     MissingId,
-    /// The request has several session IDs, or one that is malformed. Likewise.
+    /// The request has several session IDs, or a malformed one. The caller gets the same response as for a dead session.
     #[error("there is no such session")]
     MalformedId,
     /// The session is dead or was never issued.

@@ -50,7 +50,8 @@ where
     R: Future<Output = Response<Body>> + Send,
 {
     let handle = service_fn(|request| {
-        let response = handle(request);
+        // In a box, because a future of this size is expensive to move, and the layers above move it several times.
+        let response = Box::pin(handle(request));
         async move { Ok::<_, Infallible>(response.await) }
     });
     let service = ServiceBuilder::new().map_request(without_url).layer_fn(Adapter::from).service(handle);

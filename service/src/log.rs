@@ -99,7 +99,7 @@ impl<W: Fn(&str) + Send + Sync + 'static> Subscriber for Lines<W> {
             let _ = REQUEST.try_with(|request| line.name(request));
         } else {
             event.record(&mut line);
-            line.members.retain(|(name, _)| name != "loggable_session_id");
+            line.members.retain(|(name, _)| !name.ends_with("loggable_session_id"));
         }
         if is_report(metadata) {
             line.embed_metrics(&self.table);
@@ -172,7 +172,8 @@ impl MetricDefinition {
 }
 
 impl Line {
-    /// Adds a member. The first of a name stays, so a field of another crate cannot replace the level of the line.
+    /// Adds a member. If the name exists, its value is kept, so that a field of another crate cannot replace
+    /// the level of the line.
     fn add(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         let name = name.into();
         if self.member(&name).is_none() {

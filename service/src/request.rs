@@ -106,7 +106,7 @@ pub fn session_body<'a>(request: &'a Request, settings: &Settings) -> Result<Ses
     Ok(body)
 }
 
-/// Refuses a body of a renewal: it has nothing to say.
+/// Refuses a body of a renewal, which takes no parameters.
 ///
 /// # Errors
 /// [`Failure::NotJson`] and [`Failure::BadRequest`].

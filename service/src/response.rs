@@ -1,6 +1,6 @@
 //! What is sent back: session documents, and problem details (RFC 9457).
 //!
-//! To write a response cannot fail: what could make it fail is checked before the session is touched.
+//! Writing a response cannot fail: what could make it fail is checked before.
 
 use dynamodb_web_session::{ETag, Error, LoggableId, Session};
 use lambda_http::http::header::{
@@ -111,7 +111,7 @@ struct Problem<'a> {
     detail: Option<String>,
 }
 
-/// The error response of a failure. The body of a 5xx is constant: it says nothing of the inside.
+/// The error response of a failure. The body of a 5xx is constant: it has no internal details.
 pub(crate) fn refusal(failure: &Failure) -> Response<Body> {
     let detail = Some(failure.to_string());
     match failure {

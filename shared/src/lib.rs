@@ -7,7 +7,8 @@
 //!   SHA-512, and a [`SessionId`] cannot be printed.
 //! - An idle and an absolute timeout are enforced on every call. A session that was cleared or has expired stays dead,
 //!   whichever requests race with its end.
-//! - One DynamoDB request for each call; a renewal, and a load that slides the idle deadline, take two.
+//! - One DynamoDB request for each call; a renewal, and a load that slides the idle deadline, take two. More only when a call
+//!   meets another write, or a clear follows a renewed ID.
 //!
 //! Each call emits one [`tracing`] event ([`report`]).
 

@@ -1,4 +1,4 @@
-//! The verbs, and all policy.
+//! The five calls, and their rules.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,15 +26,15 @@ use crate::timeouts::{Deadlines, Timeouts};
 /// serde_json reads 127 levels, the document around the data included; other readers stop at 64 to 1,000.
 pub const MAX_DATA_DEPTH: usize = 100;
 
-/// Collisions of random IDs of 128 bits or more are not expected; retries are a guard.
-const ID_ATTEMPTS: usize = 3;
+/// Collisions of random IDs of 128 bits or more are not expected; retries are a guard. Each attempt has another ID.
+const ID_ATTEMPTS: u32 = 3;
+
+/// A create starts another attempt only within this time: an attempt takes at most 2 seconds.
+const CREATE_ATTEMPTS_WITHIN: Duration = Duration::from_millis(2500);
 
 /// A renewal starts again when a save has come between its two requests, and a clear follows a renewed ID, but not after
 /// this time: two more requests must fit into the function's timeout.
 const MORE_REQUESTS_WITHIN: Duration = Duration::from_secs(1);
-
-/// How many IDs a clear follows at most: renewals of one session within a minute.
-const MAX_IDS_TO_CLEAR: usize = 8;
 
 /// The longest pause before the second attempt of a renewal. Each further attempt doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -107,16 +107,24 @@ impl SessionManager {
         let created = async {
             self.validate_timeouts(Some(timeouts.idle_seconds), Some(timeouts.absolute_seconds))?;
             let record = Record::new(self.encode(&data)?, timeouts.clamped(), call.now());
-            for _ in 0..ID_ATTEMPTS {
+            let started = Instant::now();
+            let mut last = Error::NoFreeId;
+            for attempt in 0..ID_ATTEMPTS {
                 let id = self.new_id()?;
                 call.session = Some(id.loggable().clone());
-                if self.table.insert(&mut call, id.loggable(), &record).await? {
-                    return Ok(record.into_session(id, data));
+                match self.table.insert(&mut call, id.loggable(), &record).await {
+                    Ok(true) => return Ok(record.into_session(id, data)),
+                    Ok(false) => {}
+                    Err(error @ Error::Unavailable(_)) if started.elapsed() < CREATE_ATTEMPTS_WITHIN => {
+                        last = error;
+                        tokio::time::sleep(random_up_to(FIRST_PAUSE * 2_u32.pow(attempt))?).await;
+                    }
+                    Err(error) => return Err(error),
                 }
             }
-            Err(Error::NoFreeId)
-        };
-        let created = created.await;
+            Err(last)
+        }
+        .await;
         call.end(created, Event::Created)
     }
 
@@ -134,8 +142,8 @@ impl SessionManager {
             };
             let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
             Ok(record.into_session(id.clone(), data))
-        };
-        let loaded = loaded.await;
+        }
+        .await;
         found(call.end(loaded, Event::Loaded))
     }
 
@@ -151,7 +159,7 @@ impl SessionManager {
                 Ok(now) => record.deadlines.idle = now.plus_seconds(record.idle_seconds),
                 // The session was alive when it was read. A later load slides its deadline.
                 Err(Error::Unavailable(_)) => {}
-                // Among them: it was cleared after it was read.
+                // For example, it was cleared after it was read.
                 Err(error) => return Err(error),
             }
         }
@@ -283,8 +291,8 @@ impl SessionManager {
                     return Err(Error::Unavailable("other writes to the session did not stop".into()));
                 }
             }
-        };
-        let renewed = renewed.await;
+        }
+        .await;
         found(call.end(renewed, Event::Renewed))
     }
 
@@ -317,16 +325,23 @@ impl SessionManager {
     ) -> Result<(), Error> {
         let started = Instant::now();
         let mut id = id.clone();
-        for _ in 0..MAX_IDS_TO_CLEAR {
-            match self.table.delete(call, &id, preconditions).await? {
-                None => return Ok(()),
-                Some(renewed_to) => id = renewed_to,
+        loop {
+            match self.table.delete(call, &id, preconditions).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(renewed_to)) => id = renewed_to,
+                // The ID is known: it was renewed, and the renewed session was cleared.
+                Err(Error::NotFound(Absence::Unknown)) if call.new_session.is_some() => {
+                    return Err(Error::NotFound(Absence::Superseded));
+                }
+                Err(error) => return Err(error),
             }
+            call.new_session = Some(id.clone());
             if started.elapsed() > MORE_REQUESTS_WITHIN {
-                return Err(Error::Unavailable("the session was renewed, and the table is slow".into()));
+                return Err(Error::Unavailable(
+                    "the session was renewed many times, or the table is slow".into(),
+                ));
             }
         }
-        Err(Error::NotFound(Absence::Superseded))
     }
 
     fn new_id(&self) -> Result<SessionId, Error> {

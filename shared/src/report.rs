@@ -15,7 +15,7 @@ pub const TARGET: &str = "dynamodb_web_session::report";
 /// The target of the events of successful loads, so that a subscriber can leave them out.
 pub const LOAD_TARGET: &str = "dynamodb_web_session::report::load";
 
-/// What a call did when it succeeded. The names stand in logs and name metrics.
+/// What a call did when it succeeded. The names are used in logs and as metric names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Created,
@@ -42,7 +42,7 @@ pub(crate) struct Call<'a> {
     clock: &'a dyn Clock,
     /// The session that the call is for.
     pub(crate) session: Option<LoggableId>,
-    /// The ID that a renewal gives to the session.
+    /// The ID that a renewal gives to the session, or under which a clear has found it.
     pub(crate) new_session: Option<LoggableId>,
     consumed: Consumed,
 }

@@ -7,8 +7,8 @@ use crate::clock::Timestamp;
 
 /// How long a session may live, in whole seconds, each at least 1.
 ///
-/// An idle timeout longer than the absolute one has no effect, and is stored as the absolute one: otherwise TTL would
-/// delete the record long after the session's end.
+/// An idle timeout longer than the absolute one has no effect. Where both are known it is stored as the absolute one:
+/// otherwise TTL would delete the record long after the session's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// The session ends this many seconds after its last use.

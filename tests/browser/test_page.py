@@ -58,7 +58,7 @@ def test_the_page_shows_every_call_of_a_session(browser, start, transport):
     assert press(browser, "clear", 204)[0] == "cleared"
     assert text(browser, "record") == "none" and text(browser, "idle") == "–"
     press(browser, "load", 404)
-    reason = {"header": "this ID was never issued or was cleared", "cookie": "the request has no ID"}[transport]
+    reason = {"header": "this ID was never issued, was cleared, or expired and was deleted by TTL", "cookie": "the request has no ID"}[transport]
     assert text(browser, "status").endswith(f"There is no such session: {reason}")
     assert browser.find_element(By.CSS_SELECTOR, "#costs td.outcome").text.startswith("refused: ")
     assert console(browser) == []

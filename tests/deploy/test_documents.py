@@ -81,6 +81,12 @@ def test_the_curl_lines_of_the_readme_work(serve):
     assert "no-such-session" in run(load.replace("PASTE_THE_SESSION_ID", session_id))
 
 
+@pytest.mark.parametrize("transport", ["header", "cookie"])
+def test_the_smoke_test_passes_in_both_transports(serve, transport):
+    run = serve(f"SESSION_ID_TRANSPORT={transport} cargo run")
+    assert run("tests/deploy/smoke http://localhost:3000/session").endswith("The service works.\n")
+
+
 def test_the_login_of_the_readme_works(service_url):
     (code,) = blocks("README.md", "python")
     environment = {**os.environ, "SESSION_URL": service_url}

@@ -25,7 +25,7 @@ impl Table {
 
     pub fn new(runtime: &Runtime) -> Self {
         runtime.block_on(async {
-            let endpoint = dynamodb::start_embedded(None, 0).await.unwrap();
+            let endpoint = dynamodb::start_embedded(None).await.unwrap();
             let client = dynamodb::client(&endpoint).await.unwrap();
             let template = Template::load().unwrap();
             dynamodb::ensure_table(&client, Self::NAME, &template.table).await.unwrap();

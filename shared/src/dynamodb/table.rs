@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::{FinalizerInterceptorContextRef, InterceptorContext};
-use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
-use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction, RetryConfig};
+use aws_sdk_dynamodb::config::{Builder, ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
@@ -38,10 +38,10 @@ const ALIVE: &str = "expires > :now AND absolute_expires > :now AND created >= :
 /// seconds a clear follows it; an older one is ignored, or an ID that was planted before a login could end the session.
 const TOMBSTONE_SECONDS: u64 = 60;
 
-/// When TTL may delete a tombstone. Later than it is followed, because TTL goes by DynamoDB's clock and not by ours.
+/// When TTL may delete a tombstone. Longer than `TOMBSTONE_SECONDS`, because TTL goes by DynamoDB's clock and not by ours.
 const TOMBSTONE_TTL_SECONDS: u64 = 3600;
 
-/// A key that is taken keeps its record.
+/// Does not overwrite an existing record.
 const NOT_TAKEN: &str = "attribute_not_exists(id)";
 
 type Item = HashMap<String, AttributeValue>;
@@ -93,14 +93,16 @@ impl Table {
             .set_item(Some(record.to_item(id)))
             .condition_expression(NOT_TAKEN)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let doubt = Doubt::default();
-        match put.customize().interceptor(doubt.clone()).send().await {
+        // One attempt. The SDK would send the same ID again: an attempt that arrives late, after the session was cleared,
+        // would bring it back. The caller tries another ID, so that a late attempt makes a session that has no holder.
+        let retries = self.client.config().retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+        let once = Builder::new().retry_config(retries.with_max_attempts(1));
+        match put.customize().config_override(once).send().await {
             Ok(output) => {
                 call.add_write(output.consumed_capacity());
                 Ok(true)
             }
-            // IDs are random: after a doubtful attempt, it was that attempt that took the key.
-            Err(error) if is_failed_condition(&error) => Ok(doubt.exists()),
+            Err(error) if is_failed_condition(&error) => Ok(false),
             Err(error) => Err(classify(error)),
         }
     }
@@ -253,7 +255,7 @@ impl Table {
             .client
             .transact_write_items()
             .transact_items(
-                TransactWriteItem::builder().update(self.bury_unchanged(old, new, record, now)?).build(),
+                TransactWriteItem::builder().update(self.to_tombstone(old, new, record, now)?).build(),
             )
             .transact_items(TransactWriteItem::builder().put(put).build())
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
@@ -268,7 +270,7 @@ impl Table {
 
     /// The part of a renewal that makes a tombstone of the old record, if it is still what `record` says. A save may have
     /// changed it; a slide of the idle deadline does not matter.
-    fn bury_unchanged(
+    fn to_tombstone(
         &self,
         old: &LoggableId,
         new: &LoggableId,
@@ -298,7 +300,8 @@ impl Table {
             .map_err(|error| Error::Refused(error.into()))
     }
 
-    /// Deletes the record of a session, dead or alive. `Some`: it is a fresh tombstone, which stays and leads to this ID.
+    /// Deletes the record of a session, dead or alive. `Some`: the record is a fresh tombstone; it stays, and this is the new
+    /// ID.
     pub(crate) async fn delete(
         &self,
         call: &mut Call<'_>,
@@ -500,14 +503,22 @@ impl Intercept for Doubt {
         "Doubt"
     }
 
-    /// A response below 500 says what happened. No response or a 5xx does not.
+    /// Only a whole response below 500 says what happened.
     fn read_after_attempt(
         &self,
         context: &FinalizerInterceptorContextRef<'_>,
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if context.response().is_none_or(|response| response.status().is_server_error()) {
+        let is_known = match context.output_or_error() {
+            Some(Ok(_)) => true,
+            Some(Err(error)) => {
+                error.is_operation_error()
+                    && context.response().is_some_and(|response| !response.status().is_server_error())
+            }
+            None => false,
+        };
+        if !is_known {
             self.0.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -540,7 +551,8 @@ fn is_failed_condition<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
 }
 
-/// `Ok`: the transaction was cancelled by its conditions or by another write to one of its items. Otherwise the fault.
+/// `Ok`: the transaction was cancelled by its conditions, by another write to one of its items, or by a throttle, which the SDK
+/// does not retry. Otherwise the fault.
 fn require_conflict(error: SdkError<TransactWriteItemsError>) -> Result<(), Error> {
     let Some(TransactWriteItemsError::TransactionCanceledException(reasons)) = error.as_service_error()
     else {
@@ -548,9 +560,12 @@ fn require_conflict(error: SdkError<TransactWriteItemsError>) -> Result<(), Erro
     };
     let reasons: Vec<_> = reasons.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect();
     let any_is = |codes: &[&str]| reasons.iter().any(|reason| codes.contains(reason));
-    if any_is(&["ThrottlingError", "ProvisionedThroughputExceeded"]) {
-        Err(Error::Unavailable(error.into()))
-    } else if any_is(&["ConditionalCheckFailed", "TransactionConflict"]) {
+    if any_is(&[
+        "ConditionalCheckFailed",
+        "TransactionConflict",
+        "ThrottlingError",
+        "ProvisionedThroughputExceeded",
+    ]) {
         Ok(())
     } else {
         Err(classify(error))

@@ -14,7 +14,7 @@ use dynamodb_web_session::{
 use serde_json::{Value, json};
 use service::Settings;
 
-use crate::harness::Service;
+use crate::harness::{Action, Loss, Service};
 
 #[tokio::test]
 async fn the_crate_and_the_service_share_their_sessions() {
@@ -144,6 +144,26 @@ async fn the_connector_of_the_sdk_reaches_dynamodb_through_an_http_proxy() {
         "the request passed the proxy: the endpoint has no address"
     );
     assert_eq!(service.load(session.id()).await.data(), json!({ "by": "proxy" }));
+}
+
+/// Its responses are streams: the status may arrive and the rest not.
+#[tokio::test]
+async fn with_the_connector_of_the_sdk_a_retried_save_is_not_denied_either() {
+    for loss in [Loss::Cut, Loss::Failure, Loss::Reset] {
+        let service = Service::start().await;
+        let http_client = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let aws = aws_defaults().unwrap().http_client(http_client).region(Region::new("us-east-1"));
+        let aws =
+            aws.credentials_provider(Credentials::new("local", "local", None, None, "test")).load().await;
+        let client = aws_sdk_dynamodb::config::Builder::from(&aws).endpoint_url(&service.proxy.url);
+        let config = Config { table_name: service.table.clone(), ..Config::default() };
+        let sessions = SessionManager::new(Client::from_conf(client.build()), config).unwrap();
+        let mut session = sessions.create(json!({})).await.unwrap();
+        session.data = json!({ "a": 1 });
+        service.proxy.on_next(async move |body| Action::Lose(body, loss));
+        let saved = sessions.save_if_unchanged(&mut session).await;
+        assert!(matches!(saved, Err(Error::Unavailable(_))), "{loss:?}: {saved:?}");
+    }
 }
 
 /// Settings such as `SESSION_ALLOWED_ORIGINS` concern the HTTP service.

@@ -207,9 +207,9 @@ async fn a_failed_create_or_renewal_logs_the_id_that_it_may_have_stored() {
     (0..3).for_each(|_| service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure)));
     service.post().send().await.problem(503);
     let line = log.one("failed", "unavailable");
+    let last = AttributeValue::S(line["loggable_session_id"].as_str().unwrap().to_owned());
     let stored = service.dynamodb.scan().table_name(&service.table).send().await.unwrap().items.unwrap();
-    assert_eq!(stored.len(), 1);
-    assert_eq!(line["loggable_session_id"], stored[0]["id"].as_s().unwrap().as_str());
+    assert!(stored.len() == 3 && stored.iter().any(|item| item["id"] == last), "an ID for each attempt");
 
     let id = service.create(json!({})).await;
     log.take();
@@ -261,6 +261,11 @@ async fn at_every_level_each_call_is_counted_in_a_line_with_a_level() {
         assert_eq!(log.one("loaded", "ok")["level"], "DEBUG");
         service.get().send().await;
         assert_eq!(log.one("refused", "missing")["level"], "INFO");
+        let renewed = service.renew(&id).await.session_id();
+        let line = log.one("renewed", "ok").to_string();
+        assert_eq!(line.contains(renewed.loggable().as_str()), level >= LevelFilter::INFO);
+        assert_eq!(line.contains(id.loggable().as_str()), level >= LevelFilter::INFO);
+        let id = renewed;
         service.proxy.respond(1, 400, "AccessDeniedException");
         service.load(&id).await;
         assert_eq!(log.one("failed", "internal")["level"], "ERROR");

@@ -200,17 +200,16 @@ async fn replay(service: &Service, steps: &[Step]) -> Result<(), TestCaseError> 
     Ok(())
 }
 
-/// The session that a clear ends: that of the ID, or the one to which fresh renewals have led, over eight IDs at most.
+/// The session that a clear ends: that of the ID, or the one to which fresh renewals have led.
 fn cleared(sessions: &[Modelled], session: usize, now: u64) -> Option<usize> {
     let mut place = session % sessions.len();
-    for _ in 0..8 {
+    loop {
         match sessions[place].renewed_to {
             None => return Some(place),
             Some((_, renewed_at)) if now - renewed_at > 60 => return None,
             Some((next, _)) => place = next,
         }
     }
-    None
 }
 
 fn pick(sessions: &mut [Modelled], place: usize) -> &mut Modelled {

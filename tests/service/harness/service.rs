@@ -166,7 +166,7 @@ pub fn cookies() -> Settings {
 pub async fn table_service() -> String {
     match std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
         Ok(url) => url,
-        Err(_) => dynamodb::start_embedded(None, 0).await.unwrap(),
+        Err(_) => dynamodb::start_embedded(None).await.unwrap(),
     }
 }
 

@@ -204,3 +204,42 @@ async fn a_request_without_a_host_is_400() {
     stream.read_to_string(&mut response).await.unwrap();
     assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
 }
+
+/// The embedded DynamoDB itself would let any page read it.
+#[tokio::test]
+async fn web_pages_cannot_reach_the_embedded_dynamodb() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let server = LocalServer::start(&["--dynamodb-port", &port.to_string()], &[]).await;
+    server.create(json!({ "a": 1 })).await;
+    let url = format!("http://127.0.0.1:{port}/");
+    let scan = |headers: &[(&str, &str)]| {
+        let request = reqwest::Client::new()
+            .post(&url)
+            .header("x-amz-target", "DynamoDB_20120810.Scan")
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("authorization", "AWS4-x Credential=,Signature=,SignedHeaders=")
+            .header("x-amz-date", "x")
+            .body(r#"{"TableName":"app_session"}"#);
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send()
+    };
+    for marks in [
+        [("origin", "https://evil.example")],
+        [("origin", "null")],
+        [("sec-fetch-site", "same-origin")],
+        [("host", "evil.example")],
+    ] {
+        let answer = scan(&marks).await.unwrap();
+        assert_eq!(answer.status(), 403, "{marks:?}");
+        assert!(answer.headers().get("access-control-allow-origin").is_none());
+        assert_eq!(answer.text().await.unwrap(), "");
+    }
+    for _ in 0..2 {
+        let answer = scan(&[]).await.unwrap();
+        assert_eq!(answer.status(), 200, "programs can use it");
+        assert!(answer.text().await.unwrap().contains("idle_timeout"));
+    }
+    if cfg!(target_os = "linux") {
+        let endpoint = local::dynamodb::start_embedded(None).await.unwrap();
+        assert!(!endpoint.starts_with("http://127.0.0.1:"), "a page would find it: {endpoint}");
+    }
+}
