@@ -26,7 +26,7 @@ use crate::timeouts::{Deadlines, Timeouts};
 /// serde_json reads 127 levels, the document around the data included; other readers stop at 64 to 1,000.
 pub const MAX_DATA_DEPTH: usize = 100;
 
-/// Collisions of random IDs of 128 bits or more are not expected; retries are a guard. Each attempt has another ID.
+/// Collisions of random IDs of 128 bits or more are not expected; other attempts are for a table that is unavailable.
 const ID_ATTEMPTS: u32 = 3;
 
 /// A create starts another attempt only within this time: an attempt takes at most 2 seconds.
@@ -36,7 +36,7 @@ const CREATE_ATTEMPTS_WITHIN: Duration = Duration::from_millis(2500);
 /// this time: two more requests must fit into the function's timeout.
 const MORE_REQUESTS_WITHIN: Duration = Duration::from_secs(1);
 
-/// The longest pause before the second attempt of a renewal. Each further attempt doubles it.
+/// The longest pause before a second attempt. Before further ones it is longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Creates, loads, saves, renews and clears sessions.
@@ -107,25 +107,32 @@ impl SessionManager {
         let created = async {
             self.validate_timeouts(Some(timeouts.idle_seconds), Some(timeouts.absolute_seconds))?;
             let record = Record::new(self.encode(&data)?, timeouts.clamped(), call.now());
-            let started = Instant::now();
-            let mut last = Error::NoFreeId;
-            for attempt in 0..ID_ATTEMPTS {
-                let id = self.new_id()?;
-                call.session = Some(id.loggable().clone());
-                match self.table.insert(&mut call, id.loggable(), &record).await {
-                    Ok(true) => return Ok(record.into_session(id, data)),
-                    Ok(false) => {}
-                    Err(error @ Error::Unavailable(_)) if started.elapsed() < CREATE_ATTEMPTS_WITHIN => {
-                        last = error;
-                        tokio::time::sleep(random_up_to(FIRST_PAUSE * 2_u32.pow(attempt))?).await;
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            Err(last)
+            let id = self.insert(&mut call, &record).await?;
+            Ok(record.into_session(id, data))
         }
         .await;
         call.end(created, Event::Created)
+    }
+
+    /// Stores a record under a new ID. Each attempt has another one.
+    async fn insert(&self, call: &mut Call<'_>, record: &Record) -> Result<SessionId, Error> {
+        let started = Instant::now();
+        let mut attempt = 1;
+        loop {
+            let id = self.new_id()?;
+            call.session = Some(id.loggable().clone());
+            let error = match self.table.insert(call, id.loggable(), record).await {
+                Ok(true) => return Ok(id),
+                Ok(false) => Error::NoFreeId,
+                Err(error @ Error::Unavailable(_)) => error,
+                Err(error) => return Err(error),
+            };
+            if attempt == ID_ATTEMPTS || started.elapsed() > CREATE_ATTEMPTS_WITHIN {
+                return Err(error);
+            }
+            tokio::time::sleep(random_up_to(FIRST_PAUSE * attempt)?).await;
+            attempt += 1;
+        }
     }
 
     /// Loads a session, which counts as a use of it. `None`: it was never issued, was cleared, or has expired.
