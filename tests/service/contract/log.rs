@@ -244,7 +244,11 @@ async fn an_id_that_was_renewed_is_superseded_and_not_unknown() {
         (&line["loggable_session_id"], &line["requests"]),
         (&json!(new.loggable().as_str()), &json!(2))
     );
+    assert_eq!(line["new_loggable_session_id"], newest.loggable().as_str(), "the session that has ended");
     service.load(&newest).await.problem(404);
+    log.take();
+    service.clear(&new).await.assert_status(204);
+    log.one("refused", "superseded");
 }
 
 /// Lambda's filter, the alarms and the dashboard need these at every level.
