@@ -126,6 +126,13 @@ def test_accepted_parameters_start_the_functions(given):
     "given",
     [
         {"AuthorizationType": "NONE"},  # anonymous callers would choose the timeouts of their sessions
+        {"IdleTimeoutSeconds": "7200.5"},
+        {"MaxDataBytes": "1000.0"},
+        {"MaxDataBytes": "1"},
+        {"MaxDataBytes": "408577"},
+        {"IdBytes": "15"},
+        {"IdBytes": "129"},
+        {"TouchIntervalSeconds": "-1"},
         {"MaxTimeoutSeconds": "0"},
         {"MaxTimeoutSeconds": "315360001"},
         {"IdleTimeoutSeconds": "315360001"},
