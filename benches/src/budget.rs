@@ -16,6 +16,9 @@ const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/budget.json");
 /// changes the bytes.
 const TOLERANCE: f64 = 0.05;
 
+/// The subject whose sessions are listed and revoked.
+const LISTED: &str = "alice";
+
 const WARM_UP: usize = 20;
 const CALLS: usize = 100;
 
@@ -34,7 +37,7 @@ pub fn run(is_to_be_written: bool) {
             let (measured, budget) = (measured.as_f64().unwrap(), budget[name][what].as_f64().unwrap());
             let change = measured / budget - 1.0;
             has_grown |= change > TOLERANCE;
-            println!("{name:>6} {what:>12} {measured:>9} {:>+6.1} %  {}", change * 100.0, verdict(change));
+            println!("{name:>20} {what:>12} {measured:>9} {:>+6.1} %  {}", change * 100.0, verdict(change));
         }
     }
     assert!(!has_grown, "if it is worth it: cargo bench -p benches -- budget write");
@@ -49,7 +52,15 @@ fn measure() -> BTreeMap<&'static str, Value> {
             (count(&table, name, WARM_UP + CALLS) - count(&table, name, WARM_UP)) / CALLS as u64;
         (name, json!({ "bytes": bytes, "instructions": instructions }))
     };
-    FUNCTIONS.map(measure).into()
+    let mut measured: BTreeMap<_, _> = FUNCTIONS.map(measure).into();
+    // The same function, for a login.
+    for (name, binary) in [("create for a subject", "create"), ("renew for a subject", "renew")] {
+        let instructions =
+            (count(&table, name, WARM_UP + CALLS) - count(&table, name, WARM_UP)) / CALLS as u64;
+        let bytes = std::fs::metadata(bootstrap(binary)).unwrap().len();
+        measured.insert(name, json!({ "bytes": bytes, "instructions": instructions }));
+    }
+    measured
 }
 
 fn verdict(change: f64) -> &'static str {
@@ -67,23 +78,45 @@ fn count(table: &Table, name: &str, calls: usize) -> u64 {
     program
         .arg("--tool=callgrind")
         .arg(format!("--callgrind-out-file={}", out.display()))
-        .arg(bootstrap(name));
+        .arg(bootstrap(name.trim_end_matches(" for a subject")));
     table.configure(&mut program);
     let (mut function, _) = Function::start(program);
     let mut id = create_session(table, 1000);
+    if name == "list" {
+        let body = Some(json!({ "subject": LISTED }).to_string());
+        table.function("create").call(&event("POST", "/session", None, body));
+    }
     let body = || Some(json!({ "data": data(1000) }).to_string());
-    for _ in 0..calls {
+    for call in 0..calls {
+        // Lists of one session each.
+        let subject = format!("{calls} {call}");
         let event = match name {
             "create" => event("POST", "/session", None, body()),
             "load" => event("GET", "/session", Some(&id), None),
             "save" => event("PUT", "/session", Some(&id), body()),
             "renew" => event("POST", "/session/renew", Some(&id), None),
+            "create for a subject" => event(
+                "POST",
+                "/session",
+                None,
+                Some(json!({ "data": data(1000), "subject": subject }).to_string()),
+            ),
+            "renew for a subject" => {
+                event("POST", "/session/renew", Some(&id), Some(json!({ "subject": subject }).to_string()))
+            }
+            "list" => event("POST", "/session/list", None, Some(json!({ "subject": LISTED }).to_string())),
+            "revoke" => {
+                event("POST", "/session/revoke", None, Some(json!({ "subject": LISTED }).to_string()))
+            }
+            "authorize" => event("GET", "/orders", Some(&id), None),
             _ => event("DELETE", "/session", Some(&id), None),
         };
         let (response, _) = function.call(&event);
-        // Only the first clear finds its session. The request is the same.
-        assert!(response["statusCode"].as_u64().is_some_and(|status| status < 300), "{name}: {response}");
-        if name == "renew" {
+        // Only the first clear finds its session, and the first revocation. Further requests are the same, or the first ones.
+        let is_done = response["statusCode"].as_u64().is_some_and(|status| status < 300)
+            || response["isAuthorized"] == true;
+        assert!(is_done, "{name}: {response}");
+        if name.starts_with("renew") {
             id = issued(&response);
         }
     }

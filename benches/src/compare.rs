@@ -26,6 +26,8 @@ enum Verb {
     Load,
     Save,
     Clear,
+    /// A load for another API.
+    Authorize,
 }
 
 /// The implementation of a function.
@@ -86,8 +88,9 @@ impl Peer {
         let id = if self.verb == Verb::Clear { ids.pop() } else { ids.last().cloned() };
         let event = event(self.verb.method(), "/session", id.as_deref(), self.verb.body());
         let (response, span) = function.call(&event);
-        let status = response["statusCode"].as_u64().unwrap();
-        assert!((200..300).contains(&status), "{}: {response}", self.name);
+        let is_authorized = response["isAuthorized"] == true;
+        let status = response["statusCode"].as_u64().unwrap_or_default();
+        assert!(is_authorized || (200..300).contains(&status), "{}: {response}", self.name);
         (response, span)
     }
 
@@ -125,13 +128,14 @@ impl Verb {
             Self::Load => "load",
             Self::Save => "save",
             Self::Clear => "clear",
+            Self::Authorize => "authorize",
         }
     }
 
     fn method(self) -> &'static str {
         match self {
             Self::Create => "POST",
-            Self::Load => "GET",
+            Self::Load | Self::Authorize => "GET",
             Self::Save => "PUT",
             Self::Clear => "DELETE",
         }
@@ -146,7 +150,7 @@ impl Verb {
 type Ids = [Vec<String>; 2];
 
 pub fn run() {
-    crate::build(&["create", "load", "save", "renew", "clear", "hello", "by_hand", "local"]);
+    crate::build(&["create", "load", "save", "renew", "clear", "authorize", "hello", "by_hand", "local"]);
     python::install();
     let runtime = Runtime::new().unwrap();
     let table = Table::new(&runtime);
@@ -160,11 +164,12 @@ pub fn run() {
     print(&peers, &rates);
 }
 
-fn peers() -> [Peer; 10] {
+fn peers() -> [Peer; 11] {
     let rust = |name, verb, binary| Peer::new(name, Kind::Rust, verb, Some(binary));
     [
         rust("create", Verb::Create, bootstrap("create")),
         rust("load", Verb::Load, bootstrap("load")),
+        rust("authorize", Verb::Authorize, bootstrap("authorize")),
         rust("load by hand", Verb::Load, crate::release("by_hand")),
         rust("hello world", Verb::Load, crate::release("hello")),
         rust("save", Verb::Save, bootstrap("save")),
@@ -274,7 +279,7 @@ fn judge(peers: &[Peer], rates: &Rates) -> Vec<Goal> {
     let peer = |name: &str| named(peers, name);
     let (load, hand, python) = (peer("load"), peer("load by hand"), peer("Python load"));
     let largest = |of: &dyn Fn(&Peer) -> f64| {
-        ["create", "load", "save", "clear"].iter().map(|name| of(peer(name))).fold(0.0, f64::max)
+        ["create", "load", "save", "clear", "authorize"].iter().map(|name| of(peer(name))).fold(0.0, f64::max)
     };
     let start = load.start_to_answer();
     let mut goals = vec![
@@ -284,6 +289,8 @@ fn judge(peers: &[Peer], rates: &Rates) -> Vec<Goal> {
         at_most("warm load, CPU, to by hand", load.warm_cpu() / hand.warm_cpu(), 2.1, 1.6),
         at_least("warm load, CPU, Python to ours", python.warm_cpu() / load.warm_cpu(), 10.0, 13.0),
     ];
+    let authorize = peer("authorize").warm_cpu() / load.warm_cpu();
+    goals.push(at_most("warm authorization, CPU, to load", authorize, 1.1, 0.9));
     for name in ["create", "save", "clear"] {
         let python = peer(&format!("Python {name}")).warm_cpu();
         let what = format!("warm {name}, CPU, Python to ours");

@@ -1,5 +1,6 @@
 //! `cargo bench -p benches -- budget [write]`: instructions of a warm call, and sizes, against `budget.json`.
 //! `cargo bench -p benches -- compare`: our functions compared with a hello world, one without an SDK, and Python.
+//! `cargo bench -p benches -- subjects`: what the sessions of a subject cost.
 //! `cargo bench -p benches -- growth`: how a call's cost grows with the session's size and the number of callers.
 //! `cargo bench -p benches -- memory`: a function at each memory size of Lambda's.
 //! `cargo bench -p benches -- soak [MINUTES]`: the functions at full speed, mixed calls over 100,000 sessions.
@@ -16,12 +17,13 @@ mod growth;
 mod harness;
 mod memory;
 mod soak;
+mod subjects;
 mod table_size;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const FUNCTIONS: [&str; 5] = ["create", "load", "save", "renew", "clear"];
+const FUNCTIONS: [&str; 8] = ["create", "load", "save", "renew", "clear", "list", "revoke", "authorize"];
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -34,8 +36,9 @@ fn main() {
         ["memory"] => memory::run(),
         ["soak"] => soak::run(10),
         ["soak", minutes] => soak::run(minutes.parse().expect("MINUTES is a whole number")),
+        ["subjects"] => subjects::run(),
         ["table"] => table_size::run(),
-        _ => panic!("one of: budget [write], compare, growth, memory, soak [MINUTES], table"),
+        _ => panic!("one of: budget [write], compare, growth, memory, soak [MINUTES], subjects, table"),
     }
 }
 

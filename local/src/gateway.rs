@@ -31,11 +31,13 @@ use lambda_http::{Adapter, Body, Context, LambdaEvent, Service};
 use rand::TryRng;
 use rand::rngs::{SysError, SysRng};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use service::SessionService;
+use service::authorizer::AuthorizerEvent;
 use tokio::net::TcpListener;
 
 use crate::page::Page;
+use crate::protected::{ProtectedApi, ProtectedRoute};
 use crate::template::{Cors, Template};
 
 /// Lambda accepts events of 6 MB. API Gateway responds with 413 to a request that makes a larger one ("Lambda quotas").
@@ -60,6 +62,8 @@ fn handler(function: &str) -> Option<Handler> {
         "RenewFunction" => |service, request| Box::pin(renew::handle(service, request)),
         "SaveFunction" => |service, request| Box::pin(save::handle(service, request)),
         "ClearFunction" => |service, request| Box::pin(clear::handle(service, request)),
+        "ListFunction" => |service, request| Box::pin(list::handle(service, request)),
+        "RevokeFunction" => |service, request| Box::pin(revoke::handle(service, request)),
         _ => return None,
     })
 }
@@ -70,27 +74,36 @@ pub struct Gateway {
     service: SessionService,
     cors: Cors,
     page: Option<Page>,
+    protected: Option<ProtectedApi>,
 }
 
 impl Gateway {
-    /// Assigns the handlers to the template's routes.
+    /// Assigns the handlers to the template's routes. In cookie transport the callers are browsers, which do not sign, so the
+    /// routes for signed calls do not exist.
     ///
     /// # Errors
     /// When the template names a function that has no handler here.
     pub fn new(template: Template, service: SessionService) -> Result<Self, BoxError> {
         let mut handlers = HashMap::new();
-        for route in &template.routes {
+        let is_signed = !service.settings.is_cookie_transport();
+        for route in template.routes.iter().filter(|route| is_signed || !route.is_for_signed_calls) {
             let handler = handler(&route.function)
                 .ok_or_else(|| format!("template.yaml routes to {}, which has no handler", route.function))?;
             handlers.insert((route.method.parse()?, route.path.clone()), handler);
         }
-        Ok(Self { handlers, service, cors: template.cors, page: None })
+        Ok(Self { handlers, service, cors: template.cors, page: None, protected: None })
     }
 
     /// Serves a page in addition to the API.
     #[must_use]
     pub fn with_page(self, page: Page) -> Self {
         Self { page: Some(page), ..self }
+    }
+
+    /// Serves the routes of another API in addition, which the authorizer protects.
+    #[must_use]
+    pub fn with_protected(self, protected: Option<ProtectedApi>) -> Self {
+        Self { protected, ..self }
     }
 
     /// Serves until `shutdown` completes. Requests in progress may still finish.
@@ -189,9 +202,12 @@ impl Gateway {
         address: SocketAddr,
         peer: SocketAddr,
     ) -> Response<Full<Bytes>> {
-        let Some(handler) = self.handlers.get(&(head.method.clone(), head.uri.path().to_owned())) else {
+        let (method, path) = (&head.method, head.uri.path());
+        let handler = self.handlers.get(&(method.clone(), path.to_owned()));
+        let protected = self.protected.as_ref().and_then(|api| api.route(method, path));
+        if handler.is_none() && protected.is_none() {
             return message(StatusCode::NOT_FOUND, "Not Found");
-        };
+        }
         if head_bytes(head) > MAX_HEAD_BYTES {
             return message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large");
         }
@@ -206,13 +222,43 @@ impl Gateway {
         };
         let event = event(head, &body, id, address, peer);
         // API Gateway turns any failure from here on into an internal server error.
-        match self.invoke(*handler, &event, id).await {
-            Ok(response) => response,
-            Err(error) => {
-                eprintln!("the function failed: {error}");
-                message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+        let response = match (handler, protected) {
+            (Some(handler), _) => self.invoke(*handler, &event.to_string(), id).await,
+            (None, Some(route)) => self.invoke_protected(route, event, id).await,
+            (None, None) => return message(StatusCode::NOT_FOUND, "Not Found"),
+        };
+        response.unwrap_or_else(|error| {
+            eprintln!("the function failed: {error}");
+            message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+        })
+    }
+
+    /// Invokes the authorizer, and then the function behind it (API Gateway Developer Guide, "Control access to HTTP APIs with
+    /// AWS Lambda authorizers").
+    async fn invoke_protected(
+        &self,
+        route: &ProtectedRoute,
+        mut event: Value,
+        id: &str,
+    ) -> Result<Response<Full<Bytes>>, BoxError> {
+        if let Some(identity_headers) = &route.identity_headers {
+            let identity = |header: &String| match header.as_str() {
+                "cookie" => event["cookies"].as_array().map(|_| "cookie"),
+                _ => event["headers"][header].as_str().filter(|value| !value.is_empty()),
+            };
+            if !identity_headers.iter().all(|header| identity(header).is_some()) {
+                return Ok(message(StatusCode::UNAUTHORIZED, "Unauthorized"));
             }
+            let mut context = Context::default();
+            id.clone_into(&mut context.request_id);
+            let request = LambdaEvent::new(AuthorizerEvent::deserialize(&event)?, context);
+            let authorization = serde_json::to_value(authorize::handle(&self.service, request).await?)?;
+            if authorization["isAuthorized"] != true {
+                return Ok(message(StatusCode::FORBIDDEN, "Forbidden"));
+            }
+            event["requestContext"]["authorizer"] = json!({ "lambda": authorization["context"] });
         }
+        FunctionResponse::parse(&route.invoke(&event).await?.to_string())
     }
 
     async fn invoke(
@@ -305,8 +351,8 @@ fn request_id() -> Result<String, SysError> {
     Ok(BASE64_URL_SAFE_NO_PAD.encode(random))
 }
 
-/// The payload-2.0 event of a request.
-fn event(head: &Parts, body: &[u8], id: &str, address: SocketAddr, peer: SocketAddr) -> String {
+/// The payload-2.0 event of a request. An authorizer's has the same parts, without the body.
+fn event(head: &Parts, body: &[u8], id: &str, address: SocketAddr, peer: SocketAddr) -> Value {
     let method = head.method.as_str();
     let path = head.uri.path();
     let (body, is_base64_encoded) = encode_body(&head.headers, body);
@@ -349,7 +395,7 @@ fn event(head: &Parts, body: &[u8], id: &str, address: SocketAddr, peer: SocketA
             event.insert("body".into(), body.into());
         }
     }
-    event.to_string()
+    event
 }
 
 /// Lower-case names, repeated headers joined with commas, no cookies, and the gateway's own headers in place of the

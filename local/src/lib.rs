@@ -4,8 +4,10 @@ mod cors;
 pub mod dynamodb;
 pub mod gateway;
 pub mod page;
+mod protected;
 pub mod template;
 
 pub use gateway::Gateway;
 pub use page::{Page, RecentLog};
+pub use protected::ProtectedApi;
 pub use template::Template;

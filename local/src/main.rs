@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dynamodb_web_session::{BoxError, Config, SessionManager};
-use local::{Gateway, Page, RecentLog, Template, dynamodb};
+use local::{Gateway, Page, ProtectedApi, RecentLog, Template, dynamodb};
 use service::log::{self, LevelFilter};
 use service::{IdTransport, SessionService, Settings};
 use tokio::net::TcpListener;
@@ -30,6 +30,10 @@ struct Arguments {
     /// Serve the embedded DynamoDB on this port too, for other programs; 0 picks a free one.
     #[arg(long, value_name = "N")]
     dynamodb_port: Option<u16>,
+
+    /// Serve the API of the SAM template in this folder too, behind the authorizer; its functions must be in Python.
+    #[arg(long, value_name = "FOLDER")]
+    protect: Option<PathBuf>,
 
     /// Use the DynamoDB at this URL instead of the embedded one, for example DynamoDB Local at http://localhost:8000.
     #[arg(long, value_name = "URL", conflicts_with = "dynamodb_port")]
@@ -63,6 +67,7 @@ async fn serve(arguments: Arguments) -> Result<(), BoxError> {
     });
     let transport = settings.id_transport;
     let template = Template::load()?;
+    let protected = arguments.protect.as_deref().map(ProtectedApi::load).transpose()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port))
         .await
         .map_err(|error| format!("cannot serve on port {}: {error}; try --port 0", arguments.port))?;
@@ -83,11 +88,15 @@ async fn serve(arguments: Arguments) -> Result<(), BoxError> {
     })?;
     let page = Page::new(client.clone(), config.table_name.clone(), recent_log);
     let service = SessionService { sessions: SessionManager::new(client, config)?, settings };
-    let gateway = Gateway::new(template, service)?.with_page(page);
+    let routes = protected.as_ref().map(ProtectedApi::routes).unwrap_or_default();
+    let gateway = Gateway::new(template, service)?.with_page(page).with_protected(protected);
 
     println!("{address}/session is ready (DynamoDB at {shown}).");
     println!("See it at {address}/ or try, in another terminal:\n");
     println!("{}", examples(&address, transport));
+    for route in routes {
+        println!("Behind the authorizer, unless its template says otherwise: {route}");
+    }
     gateway.serve(listener, interrupted()?).await?;
     println!("stopped");
     Ok(())

@@ -44,6 +44,8 @@ pub struct Route {
     pub path: String,
     /// The logical ID of the function that handles it.
     pub function: String,
+    /// Whether it exists only where all calls are signed.
+    pub is_for_signed_calls: bool,
 }
 
 /// The properties of the table that are used here.
@@ -108,6 +110,7 @@ struct Document {
 #[serde(rename_all = "PascalCase")]
 struct Resource {
     r#type: String,
+    condition: Option<String>,
     #[serde(default)]
     properties: Value,
 }
@@ -184,7 +187,13 @@ fn read_route(name: &str, route: &RouteProperties, resources: &Resources) -> Res
         .find(|(integration, _)| route.target == format!("integrations/${{{integration}}}"))
         .and_then(|(_, properties)| properties.integration_uri.strip_suffix(".Arn"))
         .ok_or_else(|| reference(format!("{name} leads to no function")))?;
-    Ok(Route { method: method.into(), path: path.into(), function: function.into() })
+    let condition = resources.get(name).and_then(|resource| resource.condition.as_deref());
+    Ok(Route {
+        method: method.into(),
+        path: path.into(),
+        function: function.into(),
+        is_for_signed_calls: condition == Some("SignedCalls"),
+    })
 }
 
 fn reference(what: impl Into<String>) -> TemplateError {
@@ -198,13 +207,16 @@ mod tests {
     #[test]
     fn the_template_has_these_routes() {
         let routes = Template::load().unwrap().routes;
-        let routes: Vec<_> = routes.iter().map(|r| (&*r.method, &*r.path, &*r.function)).collect();
+        let routes: Vec<_> =
+            routes.iter().map(|r| (&*r.method, &*r.path, &*r.function, r.is_for_signed_calls)).collect();
         let expected = [
-            ("DELETE", "/session", "ClearFunction"),
-            ("GET", "/session", "LoadFunction"),
-            ("POST", "/session", "CreateFunction"),
-            ("PUT", "/session", "SaveFunction"),
-            ("POST", "/session/renew", "RenewFunction"),
+            ("DELETE", "/session", "ClearFunction", false),
+            ("GET", "/session", "LoadFunction", false),
+            ("POST", "/session", "CreateFunction", false),
+            ("PUT", "/session", "SaveFunction", false),
+            ("POST", "/session/list", "ListFunction", true),
+            ("POST", "/session/renew", "RenewFunction", false),
+            ("POST", "/session/revoke", "RevokeFunction", true),
         ];
         assert_eq!(routes, expected);
     }

@@ -3,6 +3,7 @@
 //! A request passes from [`run`] to a function's handler, which reads it ([`request`]), calls the session crate, and
 //! makes the response ([`response`]) within [`answer`].
 
+pub mod authorizer;
 mod browser;
 mod failure;
 pub mod log;
@@ -11,13 +12,16 @@ pub mod response;
 mod settings;
 
 use std::convert::Infallible;
+use std::fmt;
 
-use dynamodb_web_session::{Config, ConfigError, SessionManager, lambda_client};
+use dynamodb_web_session::{BoxError, Config, ConfigError, Error, SessionManager, lambda_client};
 use lambda_http::http::header::HOST;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::ServiceBuilder;
 use lambda_http::{Adapter, Body, LambdaEvent, Request, Response, lambda_runtime, service_fn};
 
+use authorizer::{Authorization, AuthorizerEvent};
+pub use browser::refuse_cross_site_access;
 pub use failure::Failure;
 pub use settings::{AllowedOrigin, IdTransport, MalformedOrigin, SameSite, Settings};
 
@@ -56,6 +60,35 @@ where
     });
     let service = ServiceBuilder::new().map_request(without_url).layer_fn(Adapter::from).service(handle);
     lambda_runtime::run(service).await
+}
+
+/// Serves API Gateway's requests for authorization with `handle`. Its error is an error of the function: the caller of the
+/// protected API gets a `500`.
+///
+/// # Errors
+/// When Lambda's Runtime API is unreachable.
+pub async fn run_authorizer<R>(
+    handle: impl Fn(LambdaEvent<AuthorizerEvent>) -> R,
+) -> Result<(), lambda_http::Error>
+where
+    R: Future<Output = Result<Authorization, Error>>,
+{
+    let handle = service_fn(|event| {
+        let authorization = Box::pin(handle(event));
+        async move { authorization.await.map_err(|error| BoxError::from(Reported(error))) }
+    });
+    lambda_runtime::run(handle).await
+}
+
+/// The error of a call, which has reported itself. lambda_runtime logs the `Debug` text of an error; [`log`] drops this one.
+#[derive(thiserror::Error)]
+#[error("{0}")]
+struct Reported(Error);
+
+impl fmt::Debug for Reported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(log::REPORTED)
+    }
 }
 
 /// Removes the parts of an event that lambda_http makes a URL of: it panics when they are not a URL, as with a `<` in

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use dynamodb_web_session::report::{LOAD_TARGET, TARGET};
 use dynamodb_web_session::{Clock, SystemClock};
 use lambda_http::request::RequestContext;
-use lambda_http::{Request, RequestExt};
+use lambda_http::{LambdaEvent, Request, RequestExt};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -16,6 +16,11 @@ use tracing::field::{Field, Visit};
 pub use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
+
+use crate::authorizer::AuthorizerEvent;
+
+/// The message of a line that would repeat the report of a call.
+pub(crate) const REPORTED: &str = "this error has been reported";
 
 /// The namespace of the metrics. Their one dimension is the table's name.
 const NAMESPACE: &str = "dynamodb-web-session";
@@ -72,6 +77,16 @@ pub(crate) async fn name_request<T>(request: &Request, call: impl Future<Output 
     REQUEST.scope(named, call).await
 }
 
+/// Runs the `call` of an authorizer so that its log line names the request.
+pub async fn name_authorization<T>(event: &LambdaEvent<AuthorizerEvent>, call: impl Future<Output = T>) -> T {
+    let named = RequestNames {
+        id: Some(event.context.request_id.clone()),
+        api_id: event.payload.request_id().map(str::to_owned),
+        source_ip: event.payload.source_ip().map(str::to_owned),
+    };
+    REQUEST.scope(named, call).await
+}
+
 struct Lines<W> {
     level: LevelFilter,
     table: String,
@@ -103,6 +118,8 @@ impl<W: Fn(&str) + Send + Sync + 'static> Subscriber for Lines<W> {
         }
         if is_report(metadata) {
             line.embed_metrics(&self.table);
+        } else if line.member("message").and_then(Value::as_str) == Some(REPORTED) {
+            return;
         }
         // Texts and numbers can always be written.
         if let Ok(mut text) = serde_json::to_string(&line) {

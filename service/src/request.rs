@@ -1,6 +1,8 @@
 //! What is read from a request: the session ID, the body, and the preconditions.
 
-use dynamodb_web_session::{ETags, MalformedETags, Preconditions, SessionId};
+use std::borrow::Cow;
+
+use dynamodb_web_session::{ETags, LoggableId, MalformedETags, Preconditions, SessionId, Subject};
 use lambda_http::Request;
 use lambda_http::http::HeaderValue;
 use lambda_http::http::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
@@ -19,13 +21,12 @@ const ID_HEADER: HeaderName = HeaderName::from_static("x-session-id");
 /// (RFC 6265bis, "The `__Host-` Prefix").
 pub(crate) const ID_COOKIE: &str = "__Host-id";
 
-/// The session ID in a request.
+/// The session ID in a request's headers.
 ///
 /// # Errors
 /// [`Failure::MissingId`], and [`Failure::MalformedId`] for several IDs or a malformed one. The caller gets the same
 /// response as for an ID that was never issued; the log tells them apart.
-pub fn session_id(request: &Request, settings: &Settings) -> Result<SessionId, Failure> {
-    let headers = request.headers();
+pub fn session_id(headers: &HeaderMap, settings: &Settings) -> Result<SessionId, Failure> {
     let mut given: Box<dyn Iterator<Item = &[u8]>> = match settings.id_transport {
         IdTransport::Header => Box::new(headers.get_all(ID_HEADER).iter().map(HeaderValue::as_bytes)),
         IdTransport::Cookie => Box::new(id_cookies(headers)),
@@ -45,13 +46,16 @@ fn id_cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(ID_COOKIE.as_bytes())?.strip_prefix(b"="))
 }
 
-/// What the body of a create or a save may hold.
+/// What the body of a create, a save or a renewal may hold.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionBody<'a> {
     /// The new data: a JSON object, exactly as it was sent.
     #[serde(borrow, default, deserialize_with = "object")]
     pub data: Option<&'a RawValue>,
+    /// Whose session it is.
+    #[serde(default, deserialize_with = "subject")]
+    pub subject: Option<Subject>,
     /// The session's own idle timeout.
     #[serde(default, deserialize_with = "whole_number")]
     pub idle_timeout_seconds: Option<u64>,
@@ -61,20 +65,55 @@ pub struct SessionBody<'a> {
 }
 
 impl SessionBody<'_> {
-    /// Whether it has no members.
+    /// Whether it sets a timeout.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.data.is_none() && !self.has_timeouts()
-    }
-
-    fn has_timeouts(&self) -> bool {
+    pub fn has_timeouts(&self) -> bool {
         self.idle_timeout_seconds.is_some() || self.absolute_timeout_seconds.is_some()
     }
+}
+
+/// What the body of a list holds.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListBody {
+    #[serde(deserialize_with = "subject")]
+    subject: Option<Subject>,
+}
+
+/// What the body of a revocation holds.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevocationBody {
+    #[serde(default, deserialize_with = "subject")]
+    subject: Option<Subject>,
+    #[serde(default, deserialize_with = "loggable_id")]
+    except: Option<LoggableId>,
+    #[serde(default, deserialize_with = "loggable_id")]
+    loggable_session_id: Option<LoggableId>,
+}
+
+/// What a revocation ends.
+#[derive(Debug)]
+pub enum Revocation {
+    /// All sessions of a subject, or all but one.
+    Subject(Subject, Option<LoggableId>),
+    /// One session.
+    Session(LoggableId),
 }
 
 fn object<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?;
     if raw.get().starts_with('{') { Ok(Some(raw)) } else { Err(serde::de::Error::custom("not an object")) }
+}
+
+fn subject<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Subject>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.try_into().map(Some).map_err(serde::de::Error::custom)
+}
+
+fn loggable_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LoggableId>, D::Error> {
+    let text = <Cow<'_, str>>::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// A whole number in any spelling: JSON has one kind of number, and `60` is `60.0`. `null` is refused.
@@ -86,49 +125,73 @@ fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64
     whole.map(Some).ok_or_else(|| serde::de::Error::custom("not a whole number"))
 }
 
-/// Reads the body of a create or a save. A request without a body has no members.
+/// Reads the body of a create, a save or a renewal. A request without a body has no members.
 ///
 /// # Errors
 /// [`Failure::NotJson`], and [`Failure::BadRequest`] for anything else that is wrong with it. In cookie transport the
-/// caller is the user, who must not choose how long a session lives.
+/// caller is the user, who must not choose how long a session lives, or whose it is.
 pub fn session_body<'a>(request: &'a Request, settings: &Settings) -> Result<SessionBody<'a>, Failure> {
-    let bytes: &[u8] = request.body().as_ref();
-    if bytes.is_empty() {
+    if request.body().is_empty() {
         return Ok(SessionBody::default());
     }
-    if !is_json(request.headers()) {
-        return Err(Failure::NotJson);
-    }
-    let body = parse(bytes)?;
-    if body.has_timeouts() && settings.is_cookie_transport() {
+    let body: SessionBody<'_> = parse(
+        request,
+        "the body must have no members but `data` (an object), `subject` (a text of 1 to 256 bytes), \
+         `idle_timeout_seconds` and `absolute_timeout_seconds` (whole numbers), none of them twice",
+    )?;
+    if settings.is_cookie_transport() && body.has_timeouts() {
         return Err(Failure::BadRequest("in cookie transport the body must not set timeouts"));
+    }
+    if settings.is_cookie_transport() && body.subject.is_some() {
+        return Err(Failure::BadRequest("in cookie transport the body must not set the subject"));
     }
     Ok(body)
 }
 
-/// Refuses a body of a renewal, which takes no parameters.
+/// Reads the body of a list.
 ///
 /// # Errors
 /// [`Failure::NotJson`] and [`Failure::BadRequest`].
-pub fn no_body(request: &Request, settings: &Settings) -> Result<(), Failure> {
-    if session_body(request, settings)?.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::BadRequest("a renewal has no body"))
+pub fn listed_subject(request: &Request) -> Result<Subject, Failure> {
+    const SUBJECT: &str = "the body must have one member, `subject`: a text of 1 to 256 bytes";
+    let ListBody { subject } = parse(request, SUBJECT)?;
+    subject.ok_or(Failure::BadRequest(SUBJECT))
+}
+
+/// Reads the body of a revocation.
+///
+/// # Errors
+/// [`Failure::NotJson`] and [`Failure::BadRequest`].
+pub fn revocation(request: &Request) -> Result<Revocation, Failure> {
+    const MEMBERS: &str = "the body must have `subject` (a text of 1 to 256 bytes), with or without `except` (a loggable \
+                           session ID), or only `loggable_session_id` (128 hexadecimal digits in lower case)";
+    match parse(request, MEMBERS)? {
+        RevocationBody { subject: Some(subject), except, loggable_session_id: None } => {
+            Ok(Revocation::Subject(subject, except))
+        }
+        RevocationBody { subject: None, except: None, loggable_session_id: Some(id) } => {
+            Ok(Revocation::Session(id))
+        }
+        _ => Err(Failure::BadRequest(MEMBERS)),
     }
 }
 
-fn parse(json: &[u8]) -> Result<SessionBody<'_>, Failure> {
+/// Reads a body of JSON. `members` says which members it must have.
+fn parse<'a, B: Deserialize<'a>>(request: &'a Request, members: &'static str) -> Result<B, Failure> {
     const NOT_AN_OBJECT: Failure = Failure::BadRequest("the body must be one JSON object in UTF-8");
+    let json: &[u8] = request.body().as_ref();
+    if json.is_empty() {
+        return Err(Failure::BadRequest(members));
+    }
+    if !is_json(request.headers()) {
+        return Err(Failure::NotJson);
+    }
     // serde would also accept an array of the members in their order.
     if !json.trim_ascii_start().starts_with(b"{") {
         return Err(NOT_AN_OBJECT);
     }
     serde_json::from_slice(json).map_err(|error| match error.classify() {
-        Category::Data => Failure::BadRequest(
-            "the body must have no members but `data` (an object), `idle_timeout_seconds` and \
-             `absolute_timeout_seconds` (whole numbers), none of them twice",
-        ),
+        Category::Data => Failure::BadRequest(members),
         Category::Io | Category::Syntax | Category::Eof => NOT_AN_OBJECT,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Writing a response cannot fail: what could make it fail is checked before.
 
-use dynamodb_web_session::{ETag, Error, LoggableId, Session};
+use dynamodb_web_session::{ETag, Error, ListedSession, LoggableId, Session, Subject};
 use lambda_http::http::header::{
     CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
@@ -25,6 +25,8 @@ struct SessionDocument<'a, T> {
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<&'a str>,
     loggable_session_id: &'a LoggableId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
     data: &'a T,
     created: String,
     expires: String,
@@ -37,6 +39,7 @@ impl<'a, T: Serialize> SessionDocument<'a, T> {
         Self {
             session_id: None,
             loggable_session_id: session.loggable_id(),
+            subject: session.subject().map(Subject::as_str),
             data: &session.data,
             created: session.created().to_string(),
             expires: session.expires().to_string(),
@@ -101,6 +104,37 @@ pub fn cleared(settings: &Settings) -> Response<Body> {
     response
 }
 
+/// `204`: what was to be revoked has ended.
+pub fn revoked() -> Response<Body> {
+    empty(StatusCode::NO_CONTENT)
+}
+
+/// The list of a subject's sessions.
+#[derive(Serialize)]
+struct SessionList {
+    sessions: Vec<SessionSummary>,
+}
+
+#[derive(Serialize)]
+struct SessionSummary {
+    loggable_session_id: LoggableId,
+    created: String,
+    last_used: String,
+    expires: String,
+}
+
+/// `200`, with the live sessions of a subject.
+pub fn listed(sessions: Vec<ListedSession>) -> Response<Body> {
+    let summary = |session: ListedSession| SessionSummary {
+        loggable_session_id: session.loggable_id,
+        created: session.created.to_string(),
+        last_used: session.last_used.to_string(),
+        expires: session.expires.to_string(),
+    };
+    let list = SessionList { sessions: sessions.into_iter().map(summary).collect() };
+    json(StatusCode::OK, "application/json", &list)
+}
+
 /// Problem details (RFC 9457).
 #[derive(Serialize)]
 struct Problem<'a> {
@@ -129,6 +163,12 @@ pub(crate) fn refusal(failure: &Failure) -> Response<Body> {
             Error::DataTooLarge { .. } => {
                 problem(StatusCode::PAYLOAD_TOO_LARGE, "data-too-large", "The data is too large", detail)
             }
+            Error::TooManySessions { .. } => problem(
+                StatusCode::CONFLICT,
+                "too-many-sessions",
+                "The subject has too many sessions",
+                detail,
+            ),
             Error::Unavailable(_) => unavailable(),
             // `Error` is non-exhaustive; an error that has no response of its own is an internal one.
             _ => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", None),

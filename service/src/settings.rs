@@ -80,6 +80,12 @@ pub struct Settings {
     /// `SESSION_ALLOWED_ORIGINS`, separated by commas: pages of these origins may call, besides those of the service's
     /// own origin. Default: none.
     pub allowed_origins: Vec<AllowedOrigin>,
+    /// `SESSION_AUTHORIZER_OPTIONAL`: `true` makes the authorizer pass a request without a session, with an empty context.
+    /// Default `false`.
+    pub authorizer_optional: bool,
+    /// `SESSION_AUTHORIZER_MAX_DATA_BYTES`: the authorizer passes data of at most this many bytes of JSON to the protected
+    /// function, 0 to 262,144. Default 8,192.
+    pub authorizer_max_data_bytes: usize,
     /// `SESSION_LOG_LEVEL`: the lowest level that is logged. Calls are counted at every level. Default `INFO`.
     pub log_level: LevelFilter,
 }
@@ -92,6 +98,8 @@ impl Default for Settings {
             cookie_persistent: false,
             clear_site_data: false,
             allowed_origins: Vec::new(),
+            authorizer_optional: false,
+            authorizer_max_data_bytes: 8_192,
             log_level: LevelFilter::INFO,
         }
     }
@@ -134,6 +142,17 @@ impl Settings {
                 default.allowed_origins,
                 &format!("a list of origins, separated by commas ({MalformedOrigin})"),
                 origins,
+            )?,
+            authorizer_optional: variables.choice(
+                "SESSION_AUTHORIZER_OPTIONAL",
+                default.authorizer_optional,
+                BOOLEAN,
+            )?,
+            authorizer_max_data_bytes: variables.parse(
+                "SESSION_AUTHORIZER_MAX_DATA_BYTES",
+                default.authorizer_max_data_bytes,
+                "a whole number from 0 to 262144",
+                |text| text.parse().ok().filter(|bytes| *bytes <= 262_144),
             )?,
             log_level: variables.parse(
                 "SESSION_LOG_LEVEL",
@@ -198,6 +217,8 @@ mod tests {
         assert!(!settings.cookie_persistent && !settings.clear_site_data);
         assert!(settings.allowed_origins.is_empty());
         assert_eq!(settings.log_level, LevelFilter::INFO);
+        assert!(!settings.authorizer_optional);
+        assert_eq!(settings.authorizer_max_data_bytes, 8_192);
     }
 
     #[test]
@@ -208,6 +229,8 @@ mod tests {
             ("SESSION_COOKIE_PERSISTENT", "true"),
             ("SESSION_CLEAR_SITE_DATA", "true"),
             ("SESSION_LOG_LEVEL", "WARN"),
+            ("SESSION_AUTHORIZER_OPTIONAL", "true"),
+            ("SESSION_AUTHORIZER_MAX_DATA_BYTES", "0"),
             ("SESSION_ALLOWED_ORIGINS", "https://app.example.com, http://localhost:5173"),
         ]);
         let expected = Settings {
@@ -216,6 +239,8 @@ mod tests {
             cookie_persistent: true,
             clear_site_data: true,
             log_level: LevelFilter::WARN,
+            authorizer_optional: true,
+            authorizer_max_data_bytes: 0,
             allowed_origins: vec![
                 AllowedOrigin("https://app.example.com".into()),
                 AllowedOrigin("http://localhost:5173".into()),
@@ -232,6 +257,9 @@ mod tests {
             ("SESSION_COOKIE_PERSISTENT", "1", "`false` or `true`"),
             ("SESSION_CLEAR_SITE_DATA", "", "`false` or `true`"),
             ("SESSION_LOG_LEVEL", "info", "`TRACE`, `DEBUG`"),
+            ("SESSION_AUTHORIZER_OPTIONAL", "yes", "`false` or `true`"),
+            ("SESSION_AUTHORIZER_MAX_DATA_BYTES", "262145", "from 0 to 262144"),
+            ("SESSION_AUTHORIZER_MAX_DATA_BYTES", "-1", "from 0 to 262144"),
             ("SESSION_ALLOWED_ORIGINS", "*", "a list of origins"),
             ("SESSION_ALLOWED_ORIGINS", "https://a.example,*", "a list of origins"),
         ] {

@@ -39,6 +39,12 @@ impl Timestamp {
         Self::from_epoch_seconds(self.0.saturating_add(seconds))
     }
 
+    /// The moment `seconds` earlier, or [`EPOCH`](Self::EPOCH).
+    #[must_use]
+    pub fn minus_seconds(self, seconds: u64) -> Self {
+        Self(self.0.saturating_sub(seconds))
+    }
+
     /// Whole seconds from `earlier` to this moment; 0 when it is not earlier.
     #[must_use]
     pub fn seconds_since(self, earlier: Self) -> u64 {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::ConfigError;
 use crate::id::ID_BYTES;
+use crate::subject::MAX_PER_SUBJECT;
 use crate::timeouts::Timeouts;
 
 /// Up to ten years: a longer timeout is a mistake.
@@ -15,6 +16,16 @@ const TIMEOUT_SECONDS: RangeInclusive<u64> = 1..=315_360_000;
 /// An item holds at most 400 KiB (DynamoDB's "Quotas"); the other attributes take less than 1 KiB.
 pub(crate) const MAX_DATA_BYTES: usize = (400 - 1) * 1024;
 const DATA_BYTES: RangeInclusive<usize> = 2..=MAX_DATA_BYTES;
+
+/// What a login does when its subject has as many sessions as it may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtMaxPerSubject {
+    /// It fails with [`Error::TooManySessions`](crate::Error::TooManySessions).
+    #[default]
+    Refuse,
+    /// It ends the oldest session.
+    EndOldest,
+}
 
 /// The settings of a [`SessionManager`](crate::SessionManager).
 ///
@@ -50,6 +61,12 @@ pub struct Config {
     /// keeps sessions dead that a restored backup brings back. Not in the future: a session that is created now would be
     /// dead. Default: the epoch.
     pub not_before: Timestamp,
+    /// `SESSION_MAX_PER_SUBJECT`: how many sessions a subject may have at once, 1 to 2,000. Default 2,000, the most that is
+    /// possible.
+    pub max_per_subject: usize,
+    /// `SESSION_AT_MAX_PER_SUBJECT`: whether one more is refused (`refuse`) or ends the oldest (`end-oldest`). Default
+    /// `refuse`.
+    pub at_max_per_subject: AtMaxPerSubject,
     /// The DynamoDB endpoint, in place of that of the AWS SDK's own settings (`AWS_ENDPOINT_URL_DYNAMODB`).
     pub endpoint_url: Option<String>,
     /// The Region, in place of that of the AWS SDK's own settings (`AWS_REGION`).
@@ -66,6 +83,8 @@ impl Default for Config {
             touch_interval_seconds: 60,
             max_data_bytes: 262_144,
             not_before: Timestamp::EPOCH,
+            max_per_subject: MAX_PER_SUBJECT,
+            at_max_per_subject: AtMaxPerSubject::default(),
             endpoint_url: None,
             region: None,
         }
@@ -101,6 +120,12 @@ impl Config {
                 .number("SESSION_TOUCH_INTERVAL_SECONDS", default.touch_interval_seconds)?,
             max_data_bytes: variables.number("SESSION_MAX_DATA_BYTES", default.max_data_bytes)?,
             not_before: variables.timestamp("SESSION_NOT_BEFORE", default.not_before)?,
+            max_per_subject: variables.optional_number("SESSION_MAX_PER_SUBJECT", default.max_per_subject)?,
+            at_max_per_subject: variables.choice(
+                "SESSION_AT_MAX_PER_SUBJECT",
+                default.at_max_per_subject,
+                [("refuse", AtMaxPerSubject::Refuse), ("end-oldest", AtMaxPerSubject::EndOldest)],
+            )?,
             endpoint_url: default.endpoint_url,
             region: default.region,
         };
@@ -137,6 +162,7 @@ impl Config {
             });
         }
         in_range("SESSION_MAX_DATA_BYTES", self.max_data_bytes, &DATA_BYTES)?;
+        in_range("SESSION_MAX_PER_SUBJECT", self.max_per_subject, &(1..=MAX_PER_SUBJECT))?;
         self.endpoint_url.as_deref().map_or(Ok(()), |url| endpoint_url("endpoint_url", url))
     }
 }
@@ -197,6 +223,12 @@ impl<'a> Variables<'a> {
 
     fn number<N: FromStr>(&self, variable: &'static str, default: N) -> Result<N, ConfigError> {
         self.parse(variable, default, "a whole number", |text| text.parse().ok())
+    }
+
+    /// An empty variable is as good as an unset one.
+    fn optional_number(&self, variable: &'static str, default: usize) -> Result<usize, ConfigError> {
+        let parse = |text: &str| if text.is_empty() { Some(default) } else { text.parse().ok() };
+        self.parse(variable, default, "a whole number", parse)
     }
 
     /// An empty variable is as good as an unset one: a template cannot leave a variable out.
@@ -266,6 +298,14 @@ mod tests {
         assert_eq!(config.max_timeout_seconds, 2_592_000);
         assert_eq!(config.touch_interval_seconds, 60);
         assert_eq!(config.max_data_bytes, 262_144);
+        assert_eq!(config.max_per_subject, 2000);
+        assert_eq!(config.at_max_per_subject, AtMaxPerSubject::Refuse);
+    }
+
+    /// A template cannot leave a variable out.
+    #[test]
+    fn an_empty_maximum_is_none() {
+        assert_eq!(config(&[("SESSION_MAX_PER_SUBJECT", "")]).unwrap(), Config::default());
     }
 
     #[test]
@@ -279,6 +319,8 @@ mod tests {
             ("SESSION_TOUCH_INTERVAL_SECONDS", "0"),
             ("SESSION_MAX_DATA_BYTES", "1000"),
             ("SESSION_NOT_BEFORE", "1970-01-01T01:00:00Z"),
+            ("SESSION_MAX_PER_SUBJECT", "3"),
+            ("SESSION_AT_MAX_PER_SUBJECT", "end-oldest"),
         ]);
         let expected = Config {
             table_name: "sessions.of-mine_2".into(),
@@ -288,6 +330,8 @@ mod tests {
             touch_interval_seconds: 0,
             max_data_bytes: 1000,
             not_before: Timestamp::from_epoch_seconds(3600),
+            max_per_subject: 3,
+            at_max_per_subject: AtMaxPerSubject::EndOldest,
             endpoint_url: None,
             region: None,
         };
@@ -311,6 +355,9 @@ mod tests {
             ("SESSION_MAX_TIMEOUT_SECONDS", "0", "from 1 to 315360000"),
             ("SESSION_MAX_TIMEOUT_SECONDS", "99999999999999999999", "a whole number"),
             ("SESSION_TOUCH_INTERVAL_SECONDS", "315360001", "from 0 to 315360000"),
+            ("SESSION_MAX_PER_SUBJECT", "0", "from 1 to 2000"),
+            ("SESSION_MAX_PER_SUBJECT", "2001", "from 1 to 2000"),
+            ("SESSION_AT_MAX_PER_SUBJECT", "end_oldest", "`refuse` or `end-oldest`"),
             ("SESSION_MAX_DATA_BYTES", "1", "from 2 to 408576"),
             ("SESSION_MAX_DATA_BYTES", "408577", "from 2 to 408576"),
             ("SESSION_NOT_BEFORE", "yesterday", "RFC 3339"),

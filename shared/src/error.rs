@@ -40,6 +40,13 @@ pub enum Error {
         max: u64,
     },
 
+    /// The subject has as many sessions as it may have at once.
+    #[error("the subject has reached its maximum of {limit} sessions")]
+    TooManySessions {
+        /// `SESSION_MAX_PER_SUBJECT`, or [`MAX_PER_SUBJECT`](crate::MAX_PER_SUBJECT) where that is less.
+        limit: usize,
+    },
+
     /// The caller's data type could not be written as JSON.
     #[error("the data cannot be written as JSON")]
     Serialize(#[source] serde_json::Error),
@@ -75,14 +82,14 @@ pub enum Error {
 /// (OWASP Session Management Cheat Sheet, "Session ID Guessing and Brute Force Detection").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absence {
-    /// No record has this ID: it was never issued, was cleared or renewed, or expired long ago.
+    /// No record has this ID: it was never issued, was cleared, renewed or revoked, or expired long ago.
     Unknown,
     /// It was not used within its idle timeout.
     IdleExpired,
     /// Its absolute timeout has passed.
     AbsoluteExpired,
     /// It was created before `SESSION_NOT_BEFORE`.
-    Revoked,
+    NotBefore,
     /// It was renewed: the session has another ID now.
     Superseded,
 }
@@ -94,7 +101,7 @@ impl Absence {
             Self::Unknown => "unknown",
             Self::IdleExpired => "idle-expired",
             Self::AbsoluteExpired => "absolute-expired",
-            Self::Revoked => "revoked",
+            Self::NotBefore => "not-before",
             Self::Superseded => "superseded",
         }
     }

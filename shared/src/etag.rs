@@ -68,6 +68,11 @@ impl Preconditions {
         Self { if_match: Some(ETags::OneOf(vec![tag])), if_none_match: None }
     }
 
+    /// Whether both hold for data with this tag.
+    pub(crate) fn hold(&self, tag: &ETag) -> bool {
+        self.is_match(tag) && self.is_none_match(tag)
+    }
+
     /// Whether `If-Match` holds for data with this tag.
     #[must_use]
     pub fn is_match(&self, tag: &ETag) -> bool {

@@ -83,9 +83,27 @@ impl fmt::Debug for SessionId {
 ///
 /// It names a session in logs and in the table, and cannot be turned back into the ID
 /// (OWASP Session Management Cheat Sheet, "Logging Sessions Life Cycle").
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct LoggableId(String);
+
+/// The text is not a loggable session ID: 128 digits of lower-case hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a loggable session ID: it has 128 hexadecimal digits, in lower case")]
+pub struct MalformedLoggableId;
+
+impl FromStr for LoggableId {
+    type Err = MalformedLoggableId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() == 128 && text.bytes().all(is_digit) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(MalformedLoggableId)
+        }
+    }
+}
 
 impl LoggableId {
     /// The loggable ID that the table holds.
@@ -94,10 +112,25 @@ impl LoggableId {
     }
 
     fn of(id: &str) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        // By hand: `format!` would add a tenth to the instructions of a load.
-        let digits = |byte: u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-        Self(Sha512::digest(id).into_iter().flat_map(digits).map(char::from).collect())
+        Self(hexadecimal(&Sha512::digest(id)))
+    }
+
+    /// The hash in base64url, 86 characters: a shorter text of the same.
+    pub(crate) fn to_base64(&self) -> String {
+        let digit = |digit: &u8| char::from(*digit).to_digit(16).unwrap_or_default() as u8;
+        let bytes: Vec<_> = self
+            .0
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| pair.iter().fold(0, |byte, d| byte << 4 | digit(d)))
+            .collect();
+        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// What [`to_base64`](Self::to_base64) has written.
+    pub(crate) fn from_base64(text: &str) -> Option<Self> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+        (bytes.len() == 64).then(|| Self(hexadecimal(&bytes)))
     }
 
     /// The hexadecimal text.
@@ -111,6 +144,14 @@ impl fmt::Display for LoggableId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    // By hand: `format!` would add a tenth to the instructions of a load.
+    let digits = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+    bytes.iter().flat_map(digits).map(char::from).collect()
 }
 
 #[cfg(test)]
@@ -178,7 +219,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_loggable_id_is_128_lower_case_hexadecimal_digits() {
+        let id: LoggableId = SEED_LOGGABLE_ID.parse().unwrap();
+        assert_eq!(id.as_str(), SEED_LOGGABLE_ID);
+        for text in [
+            "",
+            &SEED_LOGGABLE_ID[1..],
+            &format!("{SEED_LOGGABLE_ID}0"),
+            &SEED_LOGGABLE_ID.to_uppercase(),
+            &format!("g{}", &SEED_LOGGABLE_ID[1..]),
+            &format!("subject#{}", &SEED_LOGGABLE_ID[8..]),
+            &"é".repeat(64),
+        ] {
+            assert_eq!(text.parse::<LoggableId>(), Err(MalformedLoggableId), "{text:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_loggable_id_comes_back_from_its_base64(text in "[0-9a-f]{128}") {
+            let id: LoggableId = text.parse().unwrap();
+            prop_assert_eq!(id.to_base64().len(), 86);
+            prop_assert_eq!(LoggableId::from_base64(&id.to_base64()), Some(id));
+        }
+
         #[test]
         fn parsing_never_panics_and_accepts_only_what_it_would_write(text in "\\PC{0,200}") {
             if let Ok(id) = text.parse::<SessionId>() {

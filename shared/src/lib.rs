@@ -1,14 +1,16 @@
 //! Web sessions in DynamoDB that follow OWASP's advice by default.
 //!
-//! A [`SessionManager`] has five verbs: [`create`](SessionManager::create), [`load`](SessionManager::load),
-//! [`save`](SessionManager::save), [`renew`](SessionManager::renew) and [`clear`](SessionManager::clear).
+//! A [`SessionManager`] has five verbs for a session: [`create`](SessionManager::create), [`load`](SessionManager::load),
+//! [`save`](SessionManager::save), [`renew`](SessionManager::renew) and [`clear`](SessionManager::clear). A session may have a
+//! [`Subject`], such as a user's ID: [`sessions_of`](SessionManager::sessions_of) lists the sessions of one, and
+//! [`revoke_all`](SessionManager::revoke_all) ends them.
 //!
 //! - An ID is 32 random bytes from the operating system; a caller cannot choose one. The table holds only its
 //!   SHA-512, and a [`SessionId`] cannot be printed.
 //! - An idle and an absolute timeout are enforced on every call. A session that was cleared or has expired stays dead,
 //!   whichever requests race with its end.
 //! - One DynamoDB request for each call; a renewal, and a load that slides the idle deadline, take two. More only when a call
-//!   meets another write, or a clear follows a renewed ID.
+//!   meets another write, a clear follows a renewed ID, or a call is for the sessions of a subject.
 //!
 //! Each call emits one [`tracing`] event ([`report`]).
 
@@ -19,16 +21,20 @@ mod error;
 mod etag;
 mod id;
 mod manager;
+mod pauses;
 pub mod report;
 mod session;
+mod subject;
+mod subjects;
 mod timeouts;
 
 pub use clock::{Clock, MalformedTimestamp, ManualClock, SystemClock, Timestamp};
-pub use config::{Config, Variables};
+pub use config::{AtMaxPerSubject, Config, Variables};
 pub use dynamodb::client::{aws_defaults, lambda_client};
 pub use error::{Absence, BoxError, ConfigError, Error, chain};
 pub use etag::{ETag, ETags, MalformedETags, Preconditions};
-pub use id::{ID_BYTES, LoggableId, MalformedSessionId, SessionId};
+pub use id::{ID_BYTES, LoggableId, MalformedLoggableId, MalformedSessionId, SessionId};
 pub use manager::{MAX_DATA_DEPTH, SessionManager};
-pub use session::{Session, Update};
+pub use session::{CreateOptions, ListedSession, Renewal, Session, Update};
+pub use subject::{MAX_PER_SUBJECT, MalformedSubject, Subject};
 pub use timeouts::Timeouts;

@@ -2,24 +2,25 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use rand::TryRng;
-use rand::rngs::SysRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::dynamodb::client;
-use crate::dynamodb::table::{Record, Saved, Table};
+use crate::dynamodb::list::{ListAction, ListChange};
+use crate::dynamodb::table::{Record, Saved, Table, Transacted};
 use crate::error::{Absence, ConfigError, Error};
 use crate::etag::{ETag, Preconditions};
 use crate::id::{LoggableId, SessionId};
+use crate::pauses::Pauses;
 use crate::report::{Call, Event};
-use crate::session::{Session, Update};
-use crate::timeouts::{Deadlines, Timeouts};
+use crate::session::{CreateOptions, Renewal, Session, Update};
+use crate::subject::Subject;
+use crate::timeouts::Deadlines;
 
 /// How deep arrays and objects may be nested in a session's data.
 ///
@@ -36,17 +37,18 @@ const CREATE_ATTEMPTS_WITHIN: Duration = Duration::from_millis(2500);
 /// this time: two more requests must fit into the function's timeout.
 const MORE_REQUESTS_WITHIN: Duration = Duration::from_secs(1);
 
-/// The longest pause before a second attempt. Before further ones it is longer.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// For this long a clear of a renewed ID ends the session under its new one. Later it does not, or an ID that was planted
+/// before a login could end the session.
+const TOMBSTONE_SECONDS: u64 = 60;
 
 /// Creates, loads, saves, renews and clears sessions.
 ///
 /// Make one at start and share it. `T`, a session's data, is any type that serde reads and writes as JSON.
 #[derive(Clone)]
 pub struct SessionManager {
-    table: Table,
-    config: Arc<Config>,
-    clock: Arc<dyn Clock>,
+    pub(crate) table: Table,
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl SessionManager {
@@ -95,18 +97,33 @@ impl SessionManager {
     /// [`Error::DataTooLarge`], [`Error::DataTooDeep`] and [`Error::Serialize`] for the data;
     /// [`Error::Unavailable`] and [`Error::Refused`] from the table; [`Error::Randomness`].
     pub async fn create<T: Serialize>(&self, data: T) -> Result<Session<T>, Error> {
-        self.create_with(data, self.config.default_timeouts()).await
+        self.create_with(data, CreateOptions::default()).await
     }
 
-    /// Creates a session with its own timeouts.
+    /// Creates a session of `subject` with the default timeouts, for example at a login. It is in the list of the subject's
+    /// sessions from then on.
     ///
     /// # Errors
-    /// Those of [`create`](Self::create), and [`Error::TimeoutOutOfRange`].
-    pub async fn create_with<T: Serialize>(&self, data: T, timeouts: Timeouts) -> Result<Session<T>, Error> {
-        let mut call = Call::new(&*self.clock);
+    /// Those of [`create`](Self::create), and [`Error::TooManySessions`].
+    pub async fn create_for<T: Serialize>(&self, data: T, subject: Subject) -> Result<Session<T>, Error> {
+        self.create_with(data, CreateOptions { subject: Some(subject), timeouts: None }).await
+    }
+
+    /// Creates a session with its own [`Timeouts`](crate::Timeouts), with a subject, or both.
+    ///
+    /// # Errors
+    /// Those of [`create_for`](Self::create_for), and [`Error::TimeoutOutOfRange`].
+    pub async fn create_with<T: Serialize>(
+        &self,
+        data: T,
+        options: impl Into<CreateOptions>,
+    ) -> Result<Session<T>, Error> {
+        let CreateOptions { timeouts, subject } = options.into();
+        let timeouts = timeouts.unwrap_or(self.config.default_timeouts());
+        let mut call = Call::new(&*self.clock).for_subject(subject.as_ref());
         let created = async {
             self.validate_timeouts(Some(timeouts.idle_seconds), Some(timeouts.absolute_seconds))?;
-            let record = Record::new(self.encode(&data)?, timeouts.clamped(), call.now());
+            let record = Record::new(self.encode(&data)?, timeouts.clamped(), subject, call.now());
             let id = self.insert(&mut call, &record).await?;
             Ok(record.into_session(id, data))
         }
@@ -116,23 +133,53 @@ impl SessionManager {
 
     /// Stores a record under a new ID. Each attempt has another one.
     async fn insert(&self, call: &mut Call<'_>, record: &Record) -> Result<SessionId, Error> {
-        let started = Instant::now();
-        let mut attempt = 1;
+        let busy = || Error::Unavailable("other logins of the subject did not stop".into());
+        let mut list_expires = self.list_expires(call);
+        let mut pauses = Pauses::default();
+        let mut attempts_left = ID_ATTEMPTS;
         loop {
             let id = self.new_id()?;
             call.session = Some(id.loggable().clone());
-            let error = match self.table.insert(call, id.loggable(), record).await {
-                Ok(true) => return Ok(id),
-                Ok(false) => Error::NoFreeId,
-                Err(error @ Error::Unavailable(_)) => error,
+            let error = match self.insert_once(call, id.loggable(), record, list_expires).await {
+                Ok(Transacted::Done) => return Ok(id),
+                Ok(Transacted::ListRefused(_, list)) => {
+                    self.make_room(call, list, &mut list_expires).await?;
+                    if call.elapsed() <= CREATE_ATTEMPTS_WITHIN {
+                        continue;
+                    }
+                    busy()
+                }
+                Ok(Transacted::Conflict) => busy(),
+                Ok(Transacted::SessionRefused(_)) => {
+                    attempts_left -= 1;
+                    Error::NoFreeId
+                }
+                Err(error @ Error::Unavailable(_)) => {
+                    attempts_left -= 1;
+                    error
+                }
                 Err(error) => return Err(error),
             };
-            if attempt == ID_ATTEMPTS || started.elapsed() > CREATE_ATTEMPTS_WITHIN {
+            if attempts_left == 0 || call.elapsed() > CREATE_ATTEMPTS_WITHIN {
                 return Err(error);
             }
-            tokio::time::sleep(random_up_to(FIRST_PAUSE * attempt)?).await;
-            attempt += 1;
+            pauses.next().await?;
         }
+    }
+
+    async fn insert_once(
+        &self,
+        call: &mut Call<'_>,
+        id: &LoggableId,
+        record: &Record,
+        list_expires: Timestamp,
+    ) -> Result<Transacted, Error> {
+        let Some(subject) = &record.subject else {
+            let is_stored = self.table.insert(call, id, record).await?;
+            return Ok(if is_stored { Transacted::Done } else { Transacted::SessionRefused(None) });
+        };
+        let action = ListAction::Add(id, record.deadlines.absolute, self.config.max_per_subject);
+        self.table.insert_listed(call, id, record, ListChange { subject, action }, list_expires).await
     }
 
     /// Loads a session, which counts as a use of it. `None`: it was never issued, was cleared, or has expired.
@@ -224,8 +271,9 @@ impl SessionManager {
 
     async fn apply<T: Serialize>(&self, id: &SessionId, update: Update<T>) -> Result<Saved, Error> {
         let mut call = Call::of(id.loggable(), &*self.clock);
+        let max_seconds = self.config.max_timeout_seconds;
         let saved = match self.encode_update(&update) {
-            Ok(update) => self.table.save(&mut call, id.loggable(), update).await,
+            Ok(update) => self.table.save(&mut call, id.loggable(), update, max_seconds).await,
             Err(error) => Err(error),
         };
         call.end(saved, Event::Saved)
@@ -237,6 +285,14 @@ impl SessionManager {
     /// [`Error::DataTooLarge`], [`Error::DataTooDeep`], [`Error::Serialize`] and [`Error::TimeoutOutOfRange`].
     pub fn validate<T: Serialize>(&self, update: &Update<T>) -> Result<(), Error> {
         self.encode_update(update).map(drop)
+    }
+
+    /// Returns the error that any call would return for this data. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`Error::DataTooLarge`], [`Error::DataTooDeep`] and [`Error::Serialize`].
+    pub fn validate_data<T: Serialize>(&self, data: &T) -> Result<(), Error> {
+        self.encode(data).map(drop)
     }
 
     fn encode_update<T: Serialize>(&self, update: &Update<T>) -> Result<Update<String>, Error> {
@@ -262,39 +318,74 @@ impl SessionManager {
     /// # Errors
     /// Those of [`load`](Self::load), and [`Error::Randomness`].
     pub async fn renew<T: DeserializeOwned>(&self, id: &SessionId) -> Result<Option<Session<T>>, Error> {
-        self.renew_if(id, &Preconditions::default()).await
+        self.renew_encoded(id, Renewal::default()).await
     }
 
-    /// Renews a session if the preconditions hold.
+    /// Renews a session, and makes it the session of `subject`: a login. It leaves the list of the subject that it had, and
+    /// is in the list of this one from then on.
     ///
     /// # Errors
-    /// Those of [`renew`](Self::renew), and [`Error::Changed`] when a precondition does not hold.
-    pub async fn renew_if<T: DeserializeOwned>(
+    /// Those of [`renew`](Self::renew), and [`Error::TooManySessions`].
+    pub async fn renew_for<T: DeserializeOwned>(
         &self,
         id: &SessionId,
-        preconditions: &Preconditions,
+        subject: Subject,
     ) -> Result<Option<Session<T>>, Error> {
-        let old = id.loggable();
-        let mut call = Call::of(old, &*self.clock);
+        self.renew_encoded(id, Renewal { subject: Some(subject), ..Renewal::default() }).await
+    }
+
+    /// Renews a session with new data, for another subject, or if preconditions hold: all of it in one transaction.
+    ///
+    /// # Errors
+    /// Those of [`renew_for`](Self::renew_for); [`Error::DataTooLarge`], [`Error::DataTooDeep`] and [`Error::Serialize`] for
+    /// the data; [`Error::Changed`] when a precondition does not hold.
+    pub async fn renew_with<T: Serialize + DeserializeOwned>(
+        &self,
+        id: &SessionId,
+        renewal: Renewal<T>,
+    ) -> Result<Option<Session<T>>, Error> {
+        let Renewal { data, subject, preconditions } = renewal;
+        match data.map(|data| self.encode(&data)).transpose() {
+            Ok(data) => self.renew_encoded(id, Renewal { data, subject, preconditions }).await,
+            Err(error) => Call::of(id.loggable(), &*self.clock).end(Err(error), Event::Renewed),
+        }
+    }
+
+    async fn renew_encoded<T: DeserializeOwned>(
+        &self,
+        id: &SessionId,
+        renewal: Renewal<String>,
+    ) -> Result<Option<Session<T>>, Error> {
+        let mut call = Call::of(id.loggable(), &*self.clock).for_subject(renewal.subject.as_ref());
         let renewed = async {
-            let started = Instant::now();
-            let mut longest_pause = FIRST_PAUSE;
+            let mut list_expires = self.list_expires(&call);
+            let mut pauses = Pauses::default();
             loop {
-                let record = self.table.get(&mut call, old).await?;
+                let record = self.table.get(&mut call, id.loggable()).await?;
                 // The transaction's condition is that the tag is still this one.
-                if !(preconditions.is_match(&record.etag) && preconditions.is_none_match(&record.etag)) {
+                if !renewal.preconditions.hold(&record.etag) {
                     return Err(Error::Changed);
                 }
-                let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
+                let moved = record.renewed(&renewal, call.now());
+                let data = serde_json::from_str(&moved.data).map_err(Error::Deserialize)?;
                 let new = self.new_id()?;
                 call.new_session = Some(new.loggable().clone());
-                if let Some(moved) = self.table.rename(&mut call, old, new.loggable(), &record).await? {
-                    return Ok(moved.into_session(new, data));
+                let (before, after) = ((id.loggable(), &record), (new.loggable(), &moved));
+                let changes = self.list_changes(before, after);
+                match self.table.rename(&mut call, before, after, &changes, list_expires).await? {
+                    Transacted::Done => return Ok(moved.into_session(new, data)),
+                    Transacted::ListRefused(place, list) => {
+                        match changes.get(place).map(|change| change.action) {
+                            Some(ListAction::Add(..)) => {
+                                self.make_room(&mut call, list, &mut list_expires).await?;
+                            }
+                            _ => self.keep_listed(&mut call, id.loggable(), list, &mut list_expires).await?,
+                        }
+                    }
+                    // DynamoDB bills a cancelled transaction. A random pause lets the other writes finish.
+                    Transacted::SessionRefused(_) | Transacted::Conflict => pauses.next().await?,
                 }
-                // DynamoDB bills a cancelled transaction. A random pause lets the other writes finish.
-                tokio::time::sleep(random_up_to(longest_pause)?).await;
-                longest_pause *= 2;
-                if started.elapsed() > MORE_REQUESTS_WITHIN {
+                if call.elapsed() > MORE_REQUESTS_WITHIN {
                     return Err(Error::Unavailable("other writes to the session did not stop".into()));
                 }
             }
@@ -319,21 +410,22 @@ impl SessionManager {
     /// Those of [`clear`](Self::clear), and [`Error::Changed`] when a precondition does not hold.
     pub async fn clear_if(&self, id: &SessionId, preconditions: &Preconditions) -> Result<(), Error> {
         let mut call = Call::of(id.loggable(), &*self.clock);
-        let cleared = self.clear_and_follow(&mut call, id.loggable(), preconditions).await;
+        let cleared = self.clear_and_follow(&mut call, id.loggable(), preconditions, TOMBSTONE_SECONDS).await;
         found(call.end(cleared, Event::Cleared))?;
         Ok(())
     }
 
-    async fn clear_and_follow(
+    /// Ends a session, or the one that renewals have made of it, if each is at most `max_tombstone_age` seconds old.
+    pub(crate) async fn clear_and_follow(
         &self,
         call: &mut Call<'_>,
         id: &LoggableId,
         preconditions: &Preconditions,
+        max_tombstone_age: u64,
     ) -> Result<(), Error> {
-        let started = Instant::now();
         let mut id = id.clone();
         loop {
-            match self.table.delete(call, &id, preconditions).await {
+            match self.table.delete(call, &id, preconditions, max_tombstone_age).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(renewed_to)) => id = renewed_to,
                 // The ID is known: it was renewed, and the renewed session was cleared.
@@ -343,7 +435,7 @@ impl SessionManager {
                 Err(error) => return Err(error),
             }
             call.new_session = Some(id.clone());
-            if started.elapsed() > MORE_REQUESTS_WITHIN {
+            if call.elapsed() > MORE_REQUESTS_WITHIN {
                 return Err(Error::Unavailable(
                     "the session was renewed many times, or the table is slow".into(),
                 ));
@@ -379,7 +471,7 @@ impl SessionManager {
 }
 
 /// To the caller, a session that does not exist is `None` and not an error.
-fn found<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+pub(crate) fn found<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(found) => Ok(Some(found)),
         Err(Error::NotFound(_)) => Ok(None),
@@ -388,12 +480,22 @@ fn found<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
 }
 
 impl Record {
+    /// The record of the renewed session.
+    fn renewed(&self, renewal: &Renewal<String>, now: Timestamp) -> Self {
+        let data = renewal.data.as_ref().unwrap_or(&self.data);
+        let etag = renewal.data.as_deref().map_or_else(|| self.etag.clone(), ETag::of);
+        let subject = renewal.subject.as_ref().or(self.subject.as_ref()).cloned();
+        let deadlines = Deadlines::new(self.timeouts(), self.created, now);
+        Self { data: data.clone(), etag, subject, deadlines, ..*self }
+    }
+
     fn into_session<T>(self, id: SessionId, data: T) -> Session<T> {
         Session {
             data,
             timeouts: self.timeouts(),
             stored_timeouts: self.timeouts(),
             id,
+            subject: self.subject,
             created: self.created,
             deadlines: self.deadlines,
             etag: self.etag,
@@ -405,12 +507,6 @@ impl fmt::Debug for SessionManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionManager").field("config", &self.config).finish_non_exhaustive()
     }
-}
-
-/// A random time, at most `longest`.
-fn random_up_to(longest: Duration) -> Result<Duration, Error> {
-    let random = SysRng.try_next_u32().map_err(|error| Error::Randomness(error.into()))?;
-    Ok(longest.mul_f64(f64::from(random) / f64::from(u32::MAX)))
 }
 
 /// How deep arrays and objects are nested in `json`, which must be valid JSON.

@@ -3,11 +3,17 @@
 //! The event is for operators; the caller learns less. It holds nothing that a caller wrote: no header, no data, and
 //! never a session ID.
 
+use std::time::{Duration, Instant};
+
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, chain};
 use crate::id::LoggableId;
+use crate::subject::Subject;
+
+/// A call sends no further request after this time: the last one takes up to 4 seconds, and a function has 10.
+const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The target of the events. Those of successful loads, which are most, have [`LOAD_TARGET`].
 pub const TARGET: &str = "dynamodb_web_session::report";
@@ -23,6 +29,8 @@ pub(crate) enum Event {
     Saved,
     Renewed,
     Cleared,
+    Listed,
+    Revoked,
 }
 
 impl Event {
@@ -33,6 +41,8 @@ impl Event {
             Self::Saved => "saved",
             Self::Renewed => "renewed",
             Self::Cleared => "cleared",
+            Self::Listed => "listed",
+            Self::Revoked => "revoked",
         }
     }
 }
@@ -44,7 +54,12 @@ pub(crate) struct Call<'a> {
     pub(crate) session: Option<LoggableId>,
     /// The ID that a renewal gives to the session, or under which a clear has found it.
     pub(crate) new_session: Option<LoggableId>,
+    /// The SHA-512 of the subject that the call is for.
+    subject: Option<String>,
+    /// How many sessions the call has listed or ended.
+    pub(crate) sessions: Option<u64>,
     consumed: Consumed,
+    started: Instant,
 }
 
 /// What a call has consumed of DynamoDB so far. DynamoDB does not say what a refused request consumed.
@@ -58,7 +73,15 @@ struct Consumed {
 
 impl<'a> Call<'a> {
     pub(crate) fn new(clock: &'a dyn Clock) -> Self {
-        Self { clock, session: None, new_session: None, consumed: Consumed::default() }
+        Self {
+            clock,
+            session: None,
+            new_session: None,
+            subject: None,
+            sessions: None,
+            consumed: Consumed::default(),
+            started: Instant::now(),
+        }
     }
 
     /// A call for the session `id`.
@@ -66,8 +89,19 @@ impl<'a> Call<'a> {
         Self { session: Some(id.clone()), ..Self::new(clock) }
     }
 
+    /// A call for the sessions of `subject`.
+    pub(crate) fn for_subject(mut self, subject: Option<&Subject>) -> Self {
+        self.subject = subject.map(Subject::digest);
+        self
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// How long the call has taken so far.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Counts a request that is about to be sent, and reads the clock for it: each request is judged by the time at
@@ -75,6 +109,19 @@ impl<'a> Call<'a> {
     pub(crate) fn request(&mut self) -> Timestamp {
         self.consumed.requests += 1;
         self.now()
+    }
+
+    /// As [`request`](Self::request), for a request that is one of many.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the call has taken too long for another one.
+    pub(crate) fn further_request(&mut self) -> Result<Timestamp, Error> {
+        if self.elapsed() > REQUESTS_WITHIN {
+            return Err(Error::Unavailable(
+                "the call did not end in time: other writes, or a slow table".into(),
+            ));
+        }
+        Ok(self.request())
     }
 
     pub(crate) fn add_read(&mut self, consumed: Option<&ConsumedCapacity>) {
@@ -100,6 +147,7 @@ impl<'a> Call<'a> {
     fn emit(&self, event: &str, outcome: &str, error: Option<&Error>) {
         let Consumed { requests, read_units, write_units } = self.consumed;
         let id = self.session.as_ref().map(LoggableId::as_str);
+        let (subject, sessions) = (self.subject.as_deref(), self.sessions);
         let new_id = self.new_session.as_ref().map(LoggableId::as_str);
         // The target and the level of an event are constants, so that an unwanted event costs nothing.
         macro_rules! emit {
@@ -107,7 +155,7 @@ impl<'a> Call<'a> {
                 tracing::$level!(
                     target: $target,
                     event, outcome, loggable_session_id = id, new_loggable_session_id = new_id,
-                    requests, read_units, write_units, $($more)*
+                    loggable_subject = subject, sessions, requests, read_units, write_units, $($more)*
                 )
             };
         }
@@ -138,6 +186,7 @@ fn names(error: &Error) -> (&'static str, &'static str) {
         Error::DataTooLarge { .. } | Error::DataTooDeep { .. } | Error::TimeoutOutOfRange { .. } => {
             ("refused", "invalid")
         }
+        Error::TooManySessions { .. } => ("refused", "too-many-sessions"),
         Error::Unavailable(_) => ("failed", "unavailable"),
         Error::Serialize(_)
         | Error::Deserialize(_)

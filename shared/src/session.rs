@@ -3,6 +3,7 @@
 use crate::clock::Timestamp;
 use crate::etag::{ETag, Preconditions};
 use crate::id::{LoggableId, SessionId};
+use crate::subject::Subject;
 use crate::timeouts::{Deadlines, Timeouts};
 
 /// A session that was alive when it was created or loaded.
@@ -18,6 +19,7 @@ pub struct Session<T> {
     /// Those in the table, as far as this program knows: a save writes only what differs.
     pub(crate) stored_timeouts: Timeouts,
     pub(crate) id: SessionId,
+    pub(crate) subject: Option<Subject>,
     pub(crate) created: Timestamp,
     pub(crate) deadlines: Deadlines,
     pub(crate) etag: ETag,
@@ -32,6 +34,11 @@ impl<T> Session<T> {
     /// The name of the session in logs.
     pub fn loggable_id(&self) -> &LoggableId {
         self.id.loggable()
+    }
+
+    /// Whose session it is.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.subject.as_ref()
     }
 
     /// When the session was created.
@@ -58,6 +65,52 @@ impl<T> Session<T> {
     pub fn etag(&self) -> &ETag {
         &self.etag
     }
+}
+
+/// How [`SessionManager::create_with`](crate::SessionManager::create_with) makes a session.
+#[derive(Clone, Debug, Default)]
+pub struct CreateOptions {
+    /// The session's own timeouts. `None`: the default ones.
+    pub timeouts: Option<Timeouts>,
+    /// Whose session it is.
+    pub subject: Option<Subject>,
+}
+
+impl From<Timeouts> for CreateOptions {
+    fn from(timeouts: Timeouts) -> Self {
+        Self { timeouts: Some(timeouts), ..Self::default() }
+    }
+}
+
+/// What [`SessionManager::renew_with`](crate::SessionManager::renew_with) changes of a session besides its ID. `None` leaves
+/// a part as it is.
+#[derive(Clone, Debug)]
+pub struct Renewal<D> {
+    /// New data, in place of the old.
+    pub data: Option<D>,
+    /// Whose session it is from now on.
+    pub subject: Option<Subject>,
+    /// What must hold for the renewal to take place.
+    pub preconditions: Preconditions,
+}
+
+impl<D> Default for Renewal<D> {
+    fn default() -> Self {
+        Self { data: None, subject: None, preconditions: Preconditions::default() }
+    }
+}
+
+/// A live session in the list of its subject's sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedSession {
+    /// The session's name in logs. It does not give access to the session.
+    pub loggable_id: LoggableId,
+    /// When the session was created.
+    pub created: Timestamp,
+    /// When the idle deadline last slid. A load slides it only when the touch interval has passed.
+    pub last_used: Timestamp,
+    /// The earlier of the idle and the absolute deadline.
+    pub expires: Timestamp,
 }
 
 /// What [`SessionManager::update`](crate::SessionManager::update) changes of a session. `None` leaves a part as it is.

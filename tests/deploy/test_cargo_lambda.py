@@ -16,7 +16,7 @@ import tomllib
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ["create", "load", "save", "renew", "clear"]
+FUNCTIONS = ["create", "load", "save", "renew", "clear", "list", "revoke", "authorize"]
 
 
 def bootstrap(name):

@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 
 ROOT = Path(__file__).parents[2]
 REGION = "us-east-1"
-FUNCTIONS = ("create", "load", "save", "renew", "clear")
+FUNCTIONS = ("create", "load", "save", "renew", "clear", "list", "revoke", "authorize")
 
 
 @pytest.mark.skipif("SESSION_BOOTSTRAPS" not in os.environ, reason="a release build takes minutes; .ci/run does it")
@@ -48,7 +48,10 @@ def test_the_deployment_with_cargo_lambda_alone_works_unchanged():
     routes = client("apigatewayv2").get_routes(ApiId=api)["Items"]
     assert {(r["RouteKey"], r["AuthorizationType"]) for r in routes} == {
         (route, "AWS_IAM")
-        for route in ("POST /session", "GET /session", "PUT /session", "POST /session/renew", "DELETE /session")
+        for route in (
+            "POST /session", "GET /session", "PUT /session", "POST /session/renew", "DELETE /session",
+            "POST /session/list", "POST /session/revoke",
+        )
     }
     table = client("dynamodb").describe_table(TableName="app_session")["Table"]
     assert table["DeletionProtectionEnabled"]

@@ -14,7 +14,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
 DIST = ROOT / "dist"
-FUNCTIONS = {"create", "load", "save", "renew", "clear"}
+FUNCTIONS = {"create", "load", "save", "renew", "clear", "list", "revoke", "authorize"}
 
 pytestmark = pytest.mark.skipif("SESSION_DIST" not in os.environ, reason="a release build takes minutes; .ci/run does it")
 

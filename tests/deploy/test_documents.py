@@ -81,6 +81,22 @@ def test_the_curl_lines_of_the_readme_work(serve):
     assert "no-such-session" in run(load.replace("PASTE_THE_SESSION_ID", session_id))
 
 
+def test_the_curl_lines_for_a_login_work(serve):
+    start, *_, curl = [block for block in blocks("README.md") if "cargo run" in block or "subject" in block]
+    printed = serve(start.split("#")[0])(curl)
+    assert printed.count('"subject":"alice"') == 2
+    listed, emptied = re.findall(r'{"sessions":.*?]}', printed)
+    assert listed.count("loggable_session_id") == 2 and emptied == '{"sessions":[]}'
+    assert "204 No Content" in printed
+
+
+def test_the_commands_for_the_authorizer_work(serve):
+    start, curl, deploy = blocks("docs/authorizer.md")
+    printed = serve(start)(curl)
+    assert re.findall(r"HTTP/1.1 (\d+)", printed) == ["401", "403", "200"]
+    assert printed.endswith('{"hello": "alice", "data": {}}') and "examples/protected-api" in deploy
+
+
 @pytest.mark.parametrize("transport", ["header", "cookie"])
 def test_the_smoke_test_passes_in_both_transports(serve, transport):
     run = serve(f"SESSION_ID_TRANSPORT={transport} cargo run")
@@ -91,4 +107,4 @@ def test_the_login_of_the_readme_works(service_url):
     (code,) = blocks("README.md", "python")
     environment = {**os.environ, "SESSION_URL": service_url}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (0, "alice\nNone\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "alice None\nNone\n"), done.stderr

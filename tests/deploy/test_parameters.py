@@ -66,7 +66,9 @@ def environment(**given):
     values = {**DEFAULTS, "SessionTable": "a-generated-name", **given}
     variables = {}
     for name, value in TEMPLATE["Globals"]["Function"]["Environment"]["Variables"].items():
-        if "Ref" in value:
+        if isinstance(value, str):
+            variables[name] = value
+        elif "Ref" in value:
             variables[name] = values[value["Ref"]]
         elif "Fn::Join" in value:
             variables[name] = values[value["Fn::Join"][1]["Ref"]]
@@ -113,6 +115,8 @@ def assert_starts(**given):
         {"IdTransport": "cookie", "AuthorizationType": "NONE", "CookieSameSite": "lax", "ClearSiteData": "true"},
         {"DynamoDbEndpointUrl": "http://dynamodb:8000"},
         {"TableName": "abc"},
+        {"MaxPerSubject": "1", "AtMaxPerSubject": "end-oldest", "AuthorizerMaxDataBytes": "0"},
+        {"MaxPerSubject": "2000", "AuthorizerMaxDataBytes": "262144"},
         {"KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"},
     ],
     ids=str,
@@ -152,6 +156,11 @@ def test_accepted_parameters_start_the_functions(given):
         {"DynamoDbEndpointUrl": "http://host:99999"},
         {"TableName": "ab"},
         {"LogLevel": "info"},
+        {"MaxPerSubject": "0"},
+        {"MaxPerSubject": "2001"},
+        {"AtMaxPerSubject": "end_oldest"},
+        {"AuthorizerMaxDataBytes": "262145"},
+        {"OptionalAuthorizer": "yes"},
     ],
     ids=str,
 )

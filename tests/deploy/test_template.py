@@ -20,13 +20,22 @@ ROUTES = {
     "PUT /session": "SaveFunction",
     "POST /session/renew": "RenewFunction",
     "DELETE /session": "ClearFunction",
+    "POST /session/list": "ListFunction",
+    "POST /session/revoke": "RevokeFunction",
 }
+AUTHORIZERS = ("AuthorizeFunction", "AuthorizeOptionalFunction")
 ACTIONS = {
-    "Create": ["dynamodb:PutItem"],
+    "Create": ["dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
     "Load": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
     "Save": ["dynamodb:UpdateItem"],
-    "Renew": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+    "Renew": [
+        "dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem",
+    ],
     "Clear": ["dynamodb:DeleteItem"],
+    "List": ["dynamodb:BatchGetItem", "dynamodb:GetItem"],
+    "Revoke": ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"],
+    "Authorize": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
+    "AuthorizeOptional": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
 }
 # moto leaves these out of the stack, so no test here covers their creation: it returns "not implemented" for the
 # resources of the HTTP API. It also ignores the table's TimeToLiveSpecification.
@@ -87,9 +96,37 @@ def test_the_api_may_invoke_each_function_on_its_own_route_only(expanded):
     for permission in of_type(expanded, "AWS::Lambda::Permission").values():
         assert permission["Principal"] == "apigateway.amazonaws.com"
         assert permission["Action"] == "lambda:InvokeFunction"
+        if permission["FunctionName"]["Ref"] in AUTHORIZERS:
+            continue
         source = permission["SourceArn"]["Fn::Sub"].split(":${SessionApi}/*/")[1]
         allowed[source.replace("/", " /", 1)] = permission["FunctionName"]["Ref"]
     assert allowed == ROUTES
+
+
+def test_the_apis_of_the_account_may_invoke_the_authorizers(expanded):
+    account = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:"
+    permissions = of_type(expanded, "AWS::Lambda::Permission").values()
+    allowed = {p["FunctionName"]["Ref"]: p["SourceArn"]["Fn::Sub"] for p in permissions}
+    assert {name: allowed[name] for name in AUTHORIZERS} == dict.fromkeys(AUTHORIZERS, f"{account}*/authorizers/*")
+    outputs = expanded["Outputs"]
+    assert outputs["AuthorizerArn"]["Value"] == {"Fn::GetAtt": ["AuthorizeFunction", "Arn"]}
+    assert outputs["OptionalAuthorizerArn"]["Value"] == {"Fn::GetAtt": ["AuthorizeOptionalFunction", "Arn"]}
+    optional = expanded["Resources"]["AuthorizeOptionalFunction"]["Properties"]["Environment"]["Variables"]
+    assert optional["SESSION_AUTHORIZER_OPTIONAL"] == "true"
+
+
+def test_what_exists_only_with_signed_calls_has_the_condition(expanded):
+    assert expanded["Conditions"]["SignedCalls"] == {"Fn::Equals": [{"Ref": "AuthorizationType"}, "AWS_IAM"]}
+    assert expanded["Conditions"]["HasOptionalAuthorizer"] == {"Fn::Equals": [{"Ref": "OptionalAuthorizer"}, "true"]}
+    for name, resource in expanded["Resources"].items():
+        expected = None
+        if re.match("List|Revoke", name):
+            expected = "SignedCalls"
+        elif name.startswith("AuthorizeOptional"):
+            expected = "HasOptionalAuthorizer"
+        elif name == "TableKeyPolicy":
+            expected = "HasKmsKey"
+        assert resource.get("Condition") == expected, name
 
 
 def test_every_route_uses_the_authorization_type_of_the_parameter(expanded):
@@ -141,7 +178,7 @@ def test_no_policy_contains_a_wildcard(expanded):
         for role in of_type(expanded, "AWS::IAM::Role").values()
         for policy in role["Policies"]
     ] + [policy["PolicyDocument"] for policy in of_type(expanded, "AWS::IAM::Policy").values()]
-    assert len(documents) == 6
+    assert len(documents) == len(ACTIONS) + 1
     for document in documents:
         assert not [text for text in texts(document) if "*" in text]
 
@@ -161,7 +198,7 @@ def test_every_setting_has_a_parameter_with_the_default_of_the_code(expanded):
     files = ("shared/src/config.rs", "service/src/settings.rs")
     code = "".join((ROOT / file).read_text().split("#[cfg(test)]")[0] for file in files)
     read = set(re.findall(r'"(SESSION_[A-Z_]+)"', code))
-    assert len(read) == 14
+    assert len(read) == 18
     # The Rust tests check that the defaults on this page match the code.
     page = dict(re.findall(r"^\| `(SESSION_[A-Z_]+)` \| `?([^`|]*?)`? \|", (ROOT / "docs/settings.md").read_text(), re.M))
     for name, function in of_type(expanded, "AWS::Lambda::Function").items():
@@ -171,6 +208,9 @@ def test_every_setting_has_a_parameter_with_the_default_of_the_code(expanded):
             value = variables[variable]
             if variable == "SESSION_TABLE_NAME":  # whatever name the table has
                 assert value == {"Ref": "SessionTable"}
+                continue
+            if variable == "SESSION_AUTHORIZER_OPTIONAL":  # a function of its own
+                assert value == ("true" if name == "AuthorizeOptionalFunction" else page[variable])
                 continue
             reference = value["Fn::Join"][1] if "Fn::Join" in value else value
             parameter = expanded["Parameters"][reference["Ref"]]
@@ -204,13 +244,16 @@ def outcomes():
 
 
 def test_the_dashboard_shows_every_outcome_and_every_alarm(expanded):
-    body = expanded["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    body, names = expanded["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    assert names == {
+        f"{name}Name": {"Fn::If": ["SignedCalls", {"Ref": f"{name}Function"}, "none"]} for name in ("List", "Revoke")
+    }
     for reference in re.findall(r"\$\{(\w+)[.}]", body):
-        assert reference in expanded["Resources"] or reference in expanded["Parameters"], reference
+        assert reference in expanded["Resources"] or reference in names, reference
     widgets = json.loads(body)["widgets"]
     metrics = [metric for widget in widgets for metric in widget["properties"].get("metrics", [])]
     shown = {name for namespace, name, *_ in metrics if namespace == "dynamodb-web-session"}
-    assert len(outcomes()) == 17
+    assert len(outcomes()) == 20
     assert shown == outcomes() | {"read_units", "write_units"}
     (alarms,) = [widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm"]
     assert alarms == [f"${{{name}.Arn}}" for name in of_type(expanded, "AWS::CloudWatch::Alarm")]
@@ -224,9 +267,11 @@ def test_the_alarms_watch_existing_metrics_and_notify_the_topic(expanded):
     assert unknown["Dimensions"] == [{"Name": "table", "Value": {"Ref": "SessionTable"}}]
     assert 'dimensions: [["table"]]' in code
     assert alarms["ErrorsAlarm"]["Dimensions"] == [{"Name": "ApiId", "Value": {"Ref": "SessionApi"}}]
-    watched = [m["MetricStat"]["Metric"] for m in alarms["ThrottlesAlarm"]["Metrics"] if "MetricStat" in m]
+    metrics = [m["Fn::If"][1] if "Fn::If" in m else m for m in alarms["ThrottlesAlarm"]["Metrics"]]
+    watched = [m["MetricStat"]["Metric"] for m in metrics if "MetricStat" in m]
+    assert len(watched) == 10, "the most that an alarm can watch"
     functions = {m["Dimensions"][0]["Value"]["Ref"] for m in watched if m["Namespace"] == "AWS/Lambda"}
-    assert functions == set(ROUTES.values())
+    assert functions == {*ROUTES.values(), "AuthorizeFunction"}
     assert {m["MetricName"] for m in watched if m["Namespace"] == "AWS/DynamoDB"} == {"ReadThrottleEvents", "WriteThrottleEvents"}
     for alarm in alarms.values():
         assert alarm["TreatMissingData"] == "notBreaching"
@@ -274,9 +319,9 @@ def test_two_stacks_that_moto_supports_can_be_created_in_one_account(expanded, m
     assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     functions = boto3.client("lambda", REGION).list_functions()["Functions"]
-    assert {function["Runtime"] for function in functions} == {"provided.al2023"} and len(functions) == 10
+    assert {function["Runtime"] for function in functions} == {"provided.al2023"} and len(functions) == 16
     assert {function["Environment"]["Variables"]["SESSION_TABLE_NAME"] for function in functions} == set(tables)
-    assert len(boto3.client("iam", REGION).list_roles()["Roles"]) == 10
+    assert len(boto3.client("iam", REGION).list_roles()["Roles"]) == 16
 
 
 def test_the_execute_api_endpoint_can_be_disabled_and_signed_calls_pass_cors(expanded):

@@ -1,6 +1,6 @@
 //! `POST /session`: creates a session.
 
-use dynamodb_web_session::Timeouts;
+use dynamodb_web_session::{CreateOptions, Timeouts};
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
 use serde_json::Map;
@@ -21,8 +21,9 @@ async fn create(service: &SessionService, request: &Request) -> Result<Response<
         idle_seconds: body.idle_timeout_seconds.unwrap_or(default.idle_seconds),
         absolute_seconds: body.absolute_timeout_seconds.unwrap_or(default.absolute_seconds),
     };
+    let options = CreateOptions { timeouts: Some(timeouts), subject: body.subject };
     Ok(match body.data {
-        Some(data) => response::issued(CREATED, &sessions.create_with(data, timeouts).await?, settings),
-        None => response::issued(CREATED, &sessions.create_with(Map::new(), timeouts).await?, settings),
+        Some(data) => response::issued(CREATED, &sessions.create_with(data, options).await?, settings),
+        None => response::issued(CREATED, &sessions.create_with(Map::new(), options).await?, settings),
     })
 }

@@ -12,7 +12,7 @@ pub async fn handle(service: &SessionService, request: Request) -> Response<Body
 
 async fn load(service: &SessionService, request: &Request) -> Result<Response<Body>, Failure> {
     let preconditions = request::preconditions(request)?;
-    let id = request::session_id(request, &service.settings)?;
+    let id = request::session_id(request.headers(), &service.settings)?;
     let session = service.sessions.load::<Box<RawValue>>(&id).await?.ok_or(Failure::NoSession)?;
     if !preconditions.is_match(session.etag()) {
         return Err(Failure::PreconditionFailed);

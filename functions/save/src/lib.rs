@@ -12,7 +12,10 @@ pub async fn handle(service: &SessionService, request: Request) -> Response<Body
 async fn save(service: &SessionService, request: &Request) -> Result<Response<Body>, Failure> {
     let SessionService { sessions, settings } = service;
     let body = request::session_body(request, settings)?;
-    if body.is_empty() {
+    if body.subject.is_some() {
+        return Err(Failure::BadRequest("a save cannot change the subject; a renewal can"));
+    }
+    if body.data.is_none() && !body.has_timeouts() {
         return Err(Failure::BadRequest("a save needs `data`, a timeout, or both"));
     }
     let update = Update {
@@ -21,7 +24,7 @@ async fn save(service: &SessionService, request: &Request) -> Result<Response<Bo
         absolute_timeout_seconds: body.absolute_timeout_seconds,
         preconditions: request::preconditions(request)?,
     };
-    let id = match request::session_id(request, settings) {
+    let id = match request::session_id(request.headers(), settings) {
         Ok(id) => id,
         // A bad update comes first, as it does for an ID that was never issued: the two must not differ.
         Err(no_id) => return Err(sessions.validate(&update).err().map_or(no_id, Failure::Invalid)),

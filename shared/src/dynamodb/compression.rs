@@ -29,7 +29,7 @@ thread_local! {
 }
 
 /// The attribute's value for this data: as text, or deflated where that takes fewer write units.
-pub(crate) fn to_attribute(data: String) -> AttributeValue {
+pub(crate) fn to_attribute(data: &str) -> AttributeValue {
     let units = write_units(data.len());
     if units > 1
         && let Some(deflated) = deflate(data.as_bytes())
@@ -37,7 +37,7 @@ pub(crate) fn to_attribute(data: String) -> AttributeValue {
     {
         return AttributeValue::B(Blob::new(deflated));
     }
-    AttributeValue::S(data)
+    AttributeValue::S(data.to_owned())
 }
 
 /// `None`: it would be no smaller.
@@ -76,13 +76,13 @@ mod tests {
     proptest! {
         #[test]
         fn data_comes_back(data in "\\PC{0,3000}") {
-            prop_assert_eq!(from_attribute(to_attribute(data.clone())), Some(data));
+            prop_assert_eq!(from_attribute(to_attribute(&data)), Some(data));
         }
     }
 
     #[test]
     fn data_is_deflated_when_that_saves_a_write_unit() {
-        let is_deflated = |data: String| matches!(to_attribute(data), AttributeValue::B(_));
+        let is_deflated = |data: String| matches!(to_attribute(&data), AttributeValue::B(_));
         let within_one_unit = WRITE_UNIT_BYTES - OTHER_BYTES;
         assert!(!is_deflated("a".repeat(within_one_unit)));
         assert!(is_deflated("a".repeat(within_one_unit + 1)));

@@ -3,4 +3,5 @@
 pub(crate) mod client;
 mod compression;
 mod connector;
+pub(crate) mod list;
 pub(crate) mod table;

@@ -1,4 +1,5 @@
-//! The session table: every DynamoDB expression is in this file.
+//! The session table: the records of sessions. Every DynamoDB expression is in this file, and those of subjects' lists in
+//! `list.rs`.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -12,21 +13,26 @@ use aws_sdk_dynamodb::config::{Builder, ConfigBag, Intercept, RuntimeComponents}
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsError, TransactWriteItemsOutput};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, Put, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
-    TransactWriteItem, Update as UpdatePart,
+    AttributeValue, CancellationReason, KeysAndAttributes, Put, ReturnConsumedCapacity, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as UpdatePart,
 };
+use tokio::task::JoinSet;
 
 use super::compression;
+use super::list::{ListAction, ListChange, SubjectList, key, list_expires, random_version};
 use crate::clock::Timestamp;
 use crate::error::{Absence, BoxError, Error};
 use crate::etag::{ETag, ETags, Preconditions};
 use crate::id::LoggableId;
+use crate::pauses::Pauses;
 use crate::report::Call;
-use crate::session::Update;
+use crate::session::{ListedSession, Update};
+use crate::subject::Subject;
 use crate::timeouts::{Deadlines, Timeouts};
 
 /// Without it an expired or cleared session could be written back to life: TTL deletes days late, and an
@@ -34,26 +40,43 @@ use crate::timeouts::{Deadlines, Timeouts};
 const ALIVE: &str = "expires > :now AND absolute_expires > :now AND created >= :not_before";
 
 /// A renewal leaves a tombstone under the old ID: the key, the new ID in `renewed_to`, the time in `renewed_at`, and
-/// `expires` for TTL. It has none of the attributes that [`ALIVE`] compares, so it is dead to every call. For this many
-/// seconds a clear follows it; an older one is ignored, or an ID that was planted before a login could end the session.
-const TOMBSTONE_SECONDS: u64 = 60;
-
-/// When TTL may delete a tombstone. Longer than `TOMBSTONE_SECONDS`, because TTL goes by DynamoDB's clock and not by ours.
+/// `expires` for TTL. It has none of the attributes that [`ALIVE`] compares, so it is dead to every call. A clear and a
+/// revocation follow it.
+///
+/// After this many seconds TTL may delete it, by DynamoDB's clock and not by ours.
 const TOMBSTONE_TTL_SECONDS: u64 = 3600;
 
 /// Does not overwrite an existing record.
 const NOT_TAKEN: &str = "attribute_not_exists(id)";
 
-type Item = HashMap<String, AttributeValue>;
+/// How many records one `BatchGetItem` can read (DynamoDB's "Quotas").
+pub(crate) const BATCH: usize = 100;
+
+/// How many records a revocation deletes at the same time.
+const DELETES_AT_ONCE: usize = 16;
+
+pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// The contents of one item of the table.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) data: String,
     pub(crate) etag: ETag,
+    pub(crate) subject: Option<Subject>,
     pub(crate) created: Timestamp,
     pub(crate) idle_seconds: u64,
     pub(crate) deadlines: Deadlines,
+}
+
+/// How a transaction ended.
+pub(crate) enum Transacted {
+    Done,
+    /// The condition on the session failed. This is its record, if it has one.
+    SessionRefused(Option<Item>),
+    /// The condition on the list of one of the changes failed. This is the list, if there is one.
+    ListRefused(usize, Option<SubjectList>),
+    /// Another write was in progress, or the transaction was throttled, which the SDK does not retry.
+    Conflict,
 }
 
 /// The result of a save.
@@ -78,7 +101,7 @@ impl Table {
         Self { client: Client::from_conf(retrying), name, not_before }
     }
 
-    /// Stores a new record. False: the key is taken.
+    /// Stores a new record of a session without a subject. False: the key is taken.
     pub(crate) async fn insert(
         &self,
         call: &mut Call<'_>,
@@ -93,11 +116,7 @@ impl Table {
             .set_item(Some(record.to_item(id)))
             .condition_expression(NOT_TAKEN)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        // One attempt. The SDK would send the same ID again: an attempt that arrives late, after the session was cleared,
-        // would bring it back. The caller tries another ID, so that a late attempt makes a session that has no holder.
-        let retries = self.client.config().retry_config().cloned().unwrap_or_else(RetryConfig::standard);
-        let once = Builder::new().retry_config(retries.with_max_attempts(1));
-        match put.customize().config_override(once).send().await {
+        match put.customize().config_override(self.one_attempt()).send().await {
             Ok(output) => {
                 call.add_write(output.consumed_capacity());
                 Ok(true)
@@ -107,22 +126,171 @@ impl Table {
         }
     }
 
+    /// Stores a new record, and adds it to its subject's list.
+    pub(crate) async fn insert_listed(
+        &self,
+        call: &mut Call<'_>,
+        id: &LoggableId,
+        record: &Record,
+        change: ListChange<'_>,
+        list_expires: Timestamp,
+    ) -> Result<Transacted, Error> {
+        call.request();
+        let put = TransactWriteItem::builder().put(self.put_new(id, record)?).build();
+        let list = TransactWriteItem::builder().update(change.to_update(&self.name, list_expires)?).build();
+        let transaction = self
+            .client
+            .transact_write_items()
+            .transact_items(put)
+            .transact_items(list)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        transacted(call, transaction.customize().config_override(self.one_attempt()).send().await, 1)
+    }
+
+    /// For writes that create a session. The SDK would send the same ID again: an attempt that arrives late, after the
+    /// session was cleared, would bring it back. The caller tries another ID, so that a late attempt makes a session that
+    /// has no holder.
+    fn one_attempt(&self) -> Builder {
+        let retries = self.client.config().retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+        Builder::new().retry_config(retries.with_max_attempts(1))
+    }
+
+    fn put_new(&self, id: &LoggableId, record: &Record) -> Result<Put, Error> {
+        Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(record.to_item(id)))
+            .condition_expression(NOT_TAKEN)
+            .build()
+            .map_err(|error| Error::Refused(error.into()))
+    }
+
     /// The record of a live session.
     pub(crate) async fn get(&self, call: &mut Call<'_>, id: &LoggableId) -> Result<Record, Error> {
+        let item = self.get_item(call, id.as_str()).await?.ok_or(Error::NotFound(Absence::Unknown))?;
+        self.require_alive(&item, call.now())?;
+        Record::from_item(item)
+    }
+
+    /// The list of a subject's sessions.
+    pub(crate) async fn list(
+        &self,
+        call: &mut Call<'_>,
+        subject: &Subject,
+    ) -> Result<Option<SubjectList>, Error> {
+        let item = self.get_item(call, &key(subject)).await?;
+        item.map(|item| SubjectList::from_item(&item)).transpose()
+    }
+
+    async fn get_item(&self, call: &mut Call<'_>, key: &str) -> Result<Option<Item>, Error> {
         call.request();
         let get = self
             .client
             .get_item()
             .table_name(&self.name)
-            .key("id", string(id.as_str()))
+            .key("id", string(key))
             // An eventually consistent read could return a session for up to a second after its end.
             .consistent_read(true)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let output = get.send().await.map_err(classify)?;
         call.add_read(output.consumed_capacity());
-        let item = output.item.ok_or(Error::NotFound(Absence::Unknown))?;
-        self.require_alive(&item, call.now())?;
-        Record::from_item(item)
+        Ok(output.item)
+    }
+
+    /// Replaces a subject's list as a whole. False: another write has changed it since it was read.
+    pub(crate) async fn replace_list(
+        &self,
+        call: &mut Call<'_>,
+        list: &mut SubjectList,
+    ) -> Result<bool, Error> {
+        list.shorten_expires(call.request());
+        let version = random_version()?;
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(list.to_item(version)))
+            .condition_expression("v = :read")
+            .expression_attribute_values(":read", number(list.version()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match put.send().await {
+            Ok(output) => {
+                call.add_write(output.consumed_capacity());
+                list.set_version(version);
+                Ok(true)
+            }
+            Err(error) if is_failed_condition(&error) => Ok(false),
+            Err(error) => Err(classify(error)),
+        }
+    }
+
+    /// The records of these sessions that are alive, or expired at most `grace_seconds` ago. Their data is not returned, but
+    /// DynamoDB bills it.
+    pub(crate) async fn summaries(
+        &self,
+        call: &mut Call<'_>,
+        ids: &[LoggableId],
+        grace_seconds: u64,
+    ) -> Result<Vec<ListedSession>, Error> {
+        let mut found = Vec::new();
+        for ids in ids.chunks(BATCH) {
+            let mut keys = self.keys(ids)?;
+            // DynamoDB returns at most 16 MB at once, and says what is left.
+            while let Some(left) = keys.take() {
+                let earlier = call.further_request()?.minus_seconds(grace_seconds);
+                let request = self
+                    .client
+                    .batch_get_item()
+                    .request_items(&self.name, left)
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total);
+                let output = request.send().await.map_err(classify)?;
+                output.consumed_capacity().iter().for_each(|consumed| call.add_read(Some(consumed)));
+                let items = output.responses.into_iter().flat_map(HashMap::into_values).flatten();
+                for item in items {
+                    match self.require_alive(&item, earlier) {
+                        Ok(()) => found.push(summary(&item)?),
+                        Err(Error::NotFound(_)) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                keys = output.unprocessed_keys.and_then(|keys| keys.into_values().next());
+            }
+        }
+        Ok(found)
+    }
+
+    fn keys(&self, ids: &[LoggableId]) -> Result<Option<KeysAndAttributes>, Error> {
+        let key = |id: &LoggableId| HashMap::from([("id".to_owned(), string(id.as_str()))]);
+        let keys = KeysAndAttributes::builder()
+            .set_keys(Some(ids.iter().map(key).collect()))
+            .consistent_read(true)
+            .projection_expression("id, created, idle_timeout, expires, absolute_expires, renewed_to");
+        keys.build().map(Some).map_err(|error| Error::Refused(error.into()))
+    }
+
+    /// Deletes records, dead or alive.
+    pub(crate) async fn delete_all(&self, call: &mut Call<'_>, ids: &[LoggableId]) -> Result<(), Error> {
+        let mut left = ids.iter();
+        let mut deletes = JoinSet::new();
+        loop {
+            while deletes.len() < DELETES_AT_ONCE
+                && let Some(id) = left.next()
+            {
+                call.further_request()?;
+                let delete = self
+                    .client
+                    .delete_item()
+                    .table_name(&self.name)
+                    .key("id", string(id.as_str()))
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total);
+                deletes.spawn(delete.send());
+            }
+            match deletes.join_next().await {
+                None => return Ok(()),
+                Some(Ok(Ok(output))) => call.add_write(output.consumed_capacity()),
+                Some(Ok(Err(error))) => return Err(classify(error)),
+                Some(Err(error)) => return Err(Error::Unavailable(error.into())),
+            }
+        }
     }
 
     /// The condition [`ALIVE`], for an item that has been read.
@@ -132,7 +300,7 @@ impl Table {
         }
         let deadlines = deadlines(item)?;
         if timestamp(item, "created")? < self.not_before {
-            Err(Error::NotFound(Absence::Revoked))
+            Err(Error::NotFound(Absence::NotBefore))
         } else if deadlines.is_alive(now) {
             Ok(())
         } else if now < deadlines.absolute {
@@ -172,44 +340,119 @@ impl Table {
                 call.add_write(output.consumed_capacity());
                 Ok(output.attributes.unwrap_or_default())
             }
-            Err(error) => Err(self.refused(error, now, Error::NotFound(Absence::Unknown))),
+            Err(error) => Err(self.why_refused(refused_item(error)?, now, Error::NotFound(Absence::Unknown))),
         }
     }
 
-    /// Changes a live session, which counts as a use of it.
+    /// Changes a live session, which counts as a use of it. `max_seconds` is the longest absolute timeout of any session.
     pub(crate) async fn save(
         &self,
         call: &mut Call<'_>,
         id: &LoggableId,
         update: Update<String>,
+        max_seconds: u64,
     ) -> Result<Saved, Error> {
         let now = call.request();
         let new_etag = update.data.as_deref().map(ETag::of);
-        let request = self.save_request(id, update, new_etag.as_ref(), now);
+        let request = self.save_request(id, &update, new_etag.as_ref(), now);
+        // The list of its subject has the absolute deadline of a session too.
+        let request = match update.absolute_timeout_seconds {
+            Some(_) => and(request, "attribute_not_exists(subject)"),
+            None => request,
+        };
         let doubt = Doubt::default();
-        match request.customize().interceptor(doubt.clone()).send().await {
+        let error = match request.customize().interceptor(doubt.clone()).send().await {
             Ok(output) => {
                 call.add_write(output.consumed_capacity());
                 let stored = || etag(&mut output.attributes.unwrap_or_default());
-                Ok(Saved { etag: new_etag.map_or_else(stored, Ok)?, at: now })
+                return Ok(Saved { etag: new_etag.map_or_else(stored, Ok)?, at: now });
             }
             // An earlier attempt may have been carried out though its response was lost; then the condition has met our
             // own save. This cannot be known: another caller may have saved the same data.
             Err(error) if doubt.exists() && is_failed_condition(&error) => {
-                Err(Error::Unavailable(error.into()))
+                return Err(Error::Unavailable(error.into()));
             }
-            Err(error) => Err(self.refused(error, now, Error::Changed)),
+            Err(error) => error,
+        };
+        let item = refused_item(error)?;
+        match update.absolute_timeout_seconds.zip(item.as_ref()) {
+            Some((seconds, item)) if item.contains_key("subject") => {
+                self.save_listed(call, id, &update, seconds, max_seconds, item.clone()).await
+            }
+            _ => Err(self.why_refused(item, now, Error::Changed)),
+        }
+    }
+
+    /// Saves a session with another absolute timeout, and writes its deadline into the list of its subject, in one
+    /// transaction. `item` is the session's record as it was seen.
+    async fn save_listed(
+        &self,
+        call: &mut Call<'_>,
+        id: &LoggableId,
+        update: &Update<String>,
+        absolute_seconds: u64,
+        max_seconds: u64,
+        mut item: Item,
+    ) -> Result<Saved, Error> {
+        let mut expires = list_expires(call.now(), max_seconds);
+        let mut pauses = Pauses::default();
+        loop {
+            let now = call.further_request()?;
+            self.require_alive(&item, now)?;
+            let (seen, created) = (etag(&mut item)?, timestamp(&item, "created")?);
+            if !update.preconditions.hold(&seen) {
+                return Err(Error::Changed);
+            }
+            let subject = subject(&item)?.ok_or(Error::CorruptRecord("subject"))?;
+            // A transaction does not return the tag that is stored, so it must be the one that was seen.
+            let new_etag = update.data.as_deref().map(ETag::of);
+            let request = self.save_request(id, update, new_etag.as_ref(), now);
+            let request = and(request, "subject = :subject AND etag = :seen")
+                .expression_attribute_values(":subject", string(subject.as_str()))
+                .expression_attribute_values(":seen", string(seen.as_str()));
+            let action = ListAction::Extend(id, created.plus_seconds(absolute_seconds));
+            let list = ListChange { subject: &subject, action };
+            let transaction = self
+                .client
+                .transact_write_items()
+                .transact_items(TransactWriteItem::builder().update(to_part(request)?).build())
+                .transact_items(
+                    TransactWriteItem::builder().update(list.to_update(&self.name, expires)?).build(),
+                )
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let doubt = Doubt::default();
+            let sent = transaction.customize().interceptor(doubt.clone()).send().await;
+            match transacted(call, sent, 1)? {
+                Transacted::Done => return Ok(Saved { etag: new_etag.unwrap_or(seen), at: now }),
+                Transacted::SessionRefused(_) if doubt.exists() => {
+                    return Err(Error::Unavailable("the response to a save was lost".into()));
+                }
+                Transacted::SessionRefused(None) => return Err(Error::NotFound(Absence::Unknown)),
+                Transacted::SessionRefused(Some(changed)) => {
+                    item = changed;
+                    continue;
+                }
+                Transacted::ListRefused(_, Some(list)) if list.has_live(id) => {
+                    expires = expires.max(list.expires);
+                }
+                // It is not dead yet.
+                Transacted::ListRefused(..) => {
+                    return Err(Error::Unavailable("a revocation is ending the session".into()));
+                }
+                Transacted::Conflict => pauses.next().await?,
+            }
+            item.insert("etag".into(), string(seen.as_str()));
         }
     }
 
     fn save_request(
         &self,
         id: &LoggableId,
-        update: Update<String>,
+        update: &Update<String>,
         new_etag: Option<&ETag>,
         now: Timestamp,
     ) -> UpdateItemFluentBuilder {
-        let (mut request, data) = set_data(self.update_item(id, now), update.data, new_etag);
+        let (mut request, data) = set_data(self.update_item(id, now), update.data.as_deref(), new_etag);
         let mut set = vec![data];
         match update.idle_timeout_seconds {
             Some(seconds) => {
@@ -233,39 +476,29 @@ impl Table {
             .condition_expression(format!("{ALIVE}{condition}"))
     }
 
-    /// Moves a live session to another ID, completely or not at all, which counts as a use of it, and leaves a tombstone
-    /// under the old ID. `None`: the session is dead, differs from `record` by now, or another write was in progress.
+    /// Moves a live session from the ID `old`, where its record is still `record`, to the ID `new`, where it is `moved`,
+    /// completely or not at all. It counts as a use, and leaves a tombstone under the old ID.
     pub(crate) async fn rename(
         &self,
         call: &mut Call<'_>,
-        old: &LoggableId,
-        new: &LoggableId,
-        record: &Record,
-    ) -> Result<Option<Record>, Error> {
+        (old, record): (&LoggableId, &Record),
+        (new, moved): (&LoggableId, &Record),
+        changes: &[ListChange<'_>],
+        list_expires: Timestamp,
+    ) -> Result<Transacted, Error> {
         let now = call.request();
-        let moved =
-            Record { deadlines: Deadlines::new(record.timeouts(), record.created, now), ..record.clone() };
-        let put = Put::builder()
-            .table_name(&self.name)
-            .set_item(Some(moved.to_item(new)))
-            .condition_expression(NOT_TAKEN)
-            .build()
-            .map_err(|error| Error::Refused(error.into()))?;
-        let transaction = self
+        let tombstone = self.to_tombstone(old, new, record, now)?;
+        let mut transaction = self
             .client
             .transact_write_items()
-            .transact_items(
-                TransactWriteItem::builder().update(self.to_tombstone(old, new, record, now)?).build(),
-            )
-            .transact_items(TransactWriteItem::builder().put(put).build())
+            .transact_items(TransactWriteItem::builder().update(tombstone).build())
+            .transact_items(TransactWriteItem::builder().put(self.put_new(new, moved)?).build())
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match transaction.send().await {
-            Ok(output) => {
-                output.consumed_capacity().iter().for_each(|consumed| call.add_write(Some(consumed)));
-                Ok(Some(moved))
-            }
-            Err(error) => require_conflict(error).map(|()| None),
+        for change in changes {
+            let update = change.to_update(&self.name, list_expires)?;
+            transaction = transaction.transact_items(TransactWriteItem::builder().update(update).build());
         }
+        transacted(call, transaction.send().await, 2)
     }
 
     /// The part of a renewal that makes a tombstone of the old record, if it is still what `record` says. A save may have
@@ -285,7 +518,7 @@ impl Table {
             .key("id", string(old.as_str()))
             .update_expression(
                 "SET renewed_to = :new, renewed_at = :now, expires = :tombstone_expires \
-                 REMOVE #data, etag, created, idle_timeout, absolute_expires",
+                 REMOVE #data, etag, created, idle_timeout, absolute_expires, subject",
             )
             .expression_attribute_names("#data", "data") // a reserved word
             .expression_attribute_values(":new", string(new.as_str()))
@@ -300,13 +533,14 @@ impl Table {
             .map_err(|error| Error::Refused(error.into()))
     }
 
-    /// Deletes the record of a session, dead or alive. `Some`: the record is a fresh tombstone; it stays, and this is the new
-    /// ID.
+    /// Deletes the record of a session, dead or alive. `Some`: the record is a tombstone of at most this age; it stays, and
+    /// this is the new ID.
     pub(crate) async fn delete(
         &self,
         call: &mut Call<'_>,
         id: &LoggableId,
         preconditions: &Preconditions,
+        max_tombstone_age: u64,
     ) -> Result<Option<LoggableId>, Error> {
         let now = call.request();
         let doubt = Doubt::default();
@@ -326,7 +560,7 @@ impl Table {
             // After a doubtful attempt, it was that attempt that deleted it.
             return if doubt.exists() { Ok(None) } else { Err(Error::NotFound(Absence::Unknown)) };
         };
-        if let Some(renewed_to) = fresh_tombstone(&item, now) {
+        if let Some(renewed_to) = fresh_tombstone(&item, now, max_tombstone_age) {
             return Ok(Some(renewed_to));
         }
         match self.require_alive(&item, now) {
@@ -364,15 +598,9 @@ impl Table {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
     }
 
-    /// Why an update was refused. `otherwise`: the condition failed though the session is alive.
-    fn refused(&self, error: SdkError<UpdateItemError>, now: Timestamp, otherwise: Error) -> Error {
-        if !is_failed_condition(&error) {
-            return classify(error);
-        }
-        let item = match error.into_service_error() {
-            UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
-            _ => None,
-        };
+    /// Why an update was refused. `item` is the record that its condition met; `otherwise`: the condition failed though the
+    /// session is alive.
+    fn why_refused(&self, item: Option<Item>, now: Timestamp, otherwise: Error) -> Error {
         match item.map(|item| self.require_alive(&item, now)) {
             None => Error::NotFound(Absence::Unknown),
             Some(Err(error)) => error,
@@ -381,12 +609,27 @@ impl Table {
     }
 }
 
+/// The record that the condition of an update met.
+///
+/// # Errors
+/// The update failed for another reason than its condition.
+fn refused_item(error: SdkError<UpdateItemError>) -> Result<Option<Item>, Error> {
+    if !is_failed_condition(&error) {
+        return Err(classify(error));
+    }
+    Ok(match error.into_service_error() {
+        UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
+        _ => None,
+    })
+}
+
 impl Record {
     /// The record of a session that is created now.
-    pub(crate) fn new(data: String, timeouts: Timeouts, now: Timestamp) -> Self {
+    pub(crate) fn new(data: String, timeouts: Timeouts, subject: Option<Subject>, now: Timestamp) -> Self {
         Self {
             etag: ETag::of(&data),
             data,
+            subject,
             created: now,
             idle_seconds: timeouts.idle_seconds,
             deadlines: Deadlines::new(timeouts, now, now),
@@ -394,15 +637,17 @@ impl Record {
     }
 
     fn to_item(&self, id: &LoggableId) -> Item {
-        HashMap::from([
+        let mut item = HashMap::from([
             ("id".into(), string(id.as_str())),
-            ("data".into(), compression::to_attribute(self.data.clone())),
+            ("data".into(), compression::to_attribute(&self.data)),
             ("etag".into(), string(self.etag.as_str())),
             ("created".into(), time(self.created)),
             ("idle_timeout".into(), number(self.idle_seconds)),
             ("expires".into(), time(self.deadlines.idle)),
             ("absolute_expires".into(), time(self.deadlines.absolute)),
-        ])
+        ]);
+        item.extend(self.subject.as_ref().map(|subject| ("subject".into(), string(subject.as_str()))));
+        item
     }
 
     fn from_item(mut item: Item) -> Result<Self, Error> {
@@ -412,6 +657,7 @@ impl Record {
                 .and_then(compression::from_attribute)
                 .ok_or(Error::CorruptRecord("data"))?,
             etag: etag(&mut item)?,
+            subject: subject(&item)?,
             created: timestamp(&item, "created")?,
             idle_seconds: whole_number(&item, "idle_timeout")?,
             deadlines: deadlines(&item)?,
@@ -430,7 +676,7 @@ impl Record {
 /// Adds the new data to a save, and returns the part of its `SET` for it.
 fn set_data(
     request: UpdateItemFluentBuilder,
-    data: Option<String>,
+    data: Option<&str>,
     etag: Option<&ETag>,
 ) -> (UpdateItemFluentBuilder, &'static str) {
     match (data, etag) {
@@ -444,6 +690,27 @@ fn set_data(
         // The caller gets the tag in any case, and DynamoDB returns only attributes that are set.
         _ => (request.return_values(ReturnValue::UpdatedNew), "etag = etag"),
     }
+}
+
+/// Adds a condition.
+fn and(request: UpdateItemFluentBuilder, condition: &str) -> UpdateItemFluentBuilder {
+    let given = request.get_condition_expression().clone().unwrap_or_default();
+    request.condition_expression(format!("{given} AND {condition}"))
+}
+
+/// The same update as a part of a transaction, which returns the record when the condition fails.
+fn to_part(request: UpdateItemFluentBuilder) -> Result<UpdatePart, Error> {
+    let update = request.as_input();
+    UpdatePart::builder()
+        .set_table_name(update.get_table_name().clone())
+        .set_key(update.get_key().clone())
+        .set_update_expression(update.get_update_expression().clone())
+        .set_condition_expression(update.get_condition_expression().clone())
+        .set_expression_attribute_names(update.get_expression_attribute_names().clone())
+        .set_expression_attribute_values(update.get_expression_attribute_values().clone())
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .build()
+        .map_err(|error| Error::Refused(error.into()))
 }
 
 /// The preconditions as the end of a condition, and the values that it refers to.
@@ -479,13 +746,13 @@ fn operands<'a>(
 }
 
 /// The ID that a tombstone leads to, unless it is too old.
-fn fresh_tombstone(item: &Item, now: Timestamp) -> Option<LoggableId> {
+fn fresh_tombstone(item: &Item, now: Timestamp, max_age: u64) -> Option<LoggableId> {
     let renewed_at = timestamp(item, "renewed_at").ok()?;
     let renewed_to = match item.get("renewed_to") {
         Some(AttributeValue::S(id)) => LoggableId::stored(id),
         _ => return None,
     };
-    (now.seconds_since(renewed_at) <= TOMBSTONE_SECONDS).then_some(renewed_to)
+    (now.seconds_since(renewed_at) <= max_age).then_some(renewed_to)
 }
 
 /// Whether an attempt of an operation may have been carried out though its response was lost.
@@ -525,7 +792,7 @@ impl Intercept for Doubt {
     }
 }
 
-/// Retries a write that met a renewal's transaction, as the SDK retries a throttled one. The SDK itself does not.
+/// Retries a write that met a transaction, as the SDK retries a throttled one. The SDK itself does not.
 #[derive(Debug)]
 struct TransactionConflicts;
 
@@ -542,7 +809,10 @@ impl ClassifyRetry for TransactionConflicts {
             .is_some_and(UpdateItemError::is_transaction_conflict_exception)
             || error
                 .downcast_ref::<DeleteItemError>()
-                .is_some_and(DeleteItemError::is_transaction_conflict_exception);
+                .is_some_and(DeleteItemError::is_transaction_conflict_exception)
+            || error
+                .downcast_ref::<PutItemError>()
+                .is_some_and(PutItemError::is_transaction_conflict_exception);
         if is_conflict { RetryAction::throttling_error() } else { RetryAction::NoActionIndicated }
     }
 }
@@ -551,22 +821,42 @@ fn is_failed_condition<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
 }
 
-/// `Ok`: the transaction was cancelled by its conditions, by another write to one of its items, or by a throttle, which the SDK
-/// does not retry. Otherwise the fault.
-fn require_conflict(error: SdkError<TransactWriteItemsError>) -> Result<(), Error> {
-    let Some(TransactWriteItemsError::TransactionCanceledException(reasons)) = error.as_service_error()
+/// How a transaction ended. Its first actions are on a session, and those from `lists` on are on lists.
+///
+/// # Errors
+/// It was not cancelled by its conditions, another write or a throttle.
+fn transacted(
+    call: &mut Call<'_>,
+    sent: Result<TransactWriteItemsOutput, SdkError<TransactWriteItemsError>>,
+    lists: usize,
+) -> Result<Transacted, Error> {
+    let error = match sent {
+        Ok(output) => {
+            output.consumed_capacity().iter().for_each(|consumed| call.add_write(Some(consumed)));
+            return Ok(Transacted::Done);
+        }
+        Err(error) => error,
+    };
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
     else {
         return Err(classify(error));
     };
-    let reasons: Vec<_> = reasons.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect();
-    let any_is = |codes: &[&str]| reasons.iter().any(|reason| codes.contains(reason));
-    if any_is(&[
-        "ConditionalCheckFailed",
-        "TransactionConflict",
-        "ThrottlingError",
-        "ProvisionedThroughputExceeded",
-    ]) {
-        Ok(())
+    let reasons = cancelled.cancellation_reasons();
+    let is =
+        |reason: &CancellationReason, codes: &[&str]| reason.code().is_some_and(|code| codes.contains(&code));
+    let refused = reasons.iter().position(|reason| is(reason, &["ConditionalCheckFailed"]));
+    if let Some((refused, reason)) = refused.and_then(|place| Some((place, reasons.get(place)?))) {
+        return Ok(match refused.checked_sub(lists) {
+            None => Transacted::SessionRefused(reason.item.clone()),
+            Some(place) => {
+                let list = reason.item.as_ref().map(SubjectList::from_item).transpose()?;
+                Transacted::ListRefused(place, list)
+            }
+        });
+    }
+    let passing = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+    if reasons.iter().any(|reason| is(reason, &passing)) {
+        Ok(Transacted::Conflict)
     } else {
         Err(classify(error))
     }
@@ -597,15 +887,15 @@ where
     if may_pass { Error::Unavailable(error.into()) } else { Error::Refused(error.into()) }
 }
 
-fn string(text: impl Into<String>) -> AttributeValue {
+pub(super) fn string(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }
 
-fn number(number: u64) -> AttributeValue {
+pub(super) fn number(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-fn time(timestamp: Timestamp) -> AttributeValue {
+pub(super) fn time(timestamp: Timestamp) -> AttributeValue {
     number(timestamp.epoch_seconds())
 }
 
@@ -617,15 +907,38 @@ fn etag(item: &mut Item) -> Result<ETag, Error> {
     text.ok_or(Error::CorruptRecord("etag"))
 }
 
-fn whole_number(item: &Item, attribute: &'static str) -> Result<u64, Error> {
+pub(super) fn whole_number(item: &Item, attribute: &'static str) -> Result<u64, Error> {
     match item.get(attribute) {
         Some(AttributeValue::N(number)) => number.parse().map_err(|_| Error::CorruptRecord(attribute)),
         _ => Err(Error::CorruptRecord(attribute)),
     }
 }
 
-fn timestamp(item: &Item, attribute: &'static str) -> Result<Timestamp, Error> {
+pub(super) fn timestamp(item: &Item, attribute: &'static str) -> Result<Timestamp, Error> {
     whole_number(item, attribute).map(Timestamp::from_epoch_seconds)
+}
+
+fn subject(item: &Item) -> Result<Option<Subject>, Error> {
+    match item.get("subject") {
+        None => Ok(None),
+        Some(AttributeValue::S(text)) => text.parse().map(Some).map_err(|_| Error::CorruptRecord("subject")),
+        Some(_) => Err(Error::CorruptRecord("subject")),
+    }
+}
+
+/// What a list of sessions shows of one.
+fn summary(item: &Item) -> Result<ListedSession, Error> {
+    let id = match item.get("id") {
+        Some(AttributeValue::S(id)) => id.parse().map_err(|_| Error::CorruptRecord("id"))?,
+        _ => return Err(Error::CorruptRecord("id")),
+    };
+    let (deadlines, idle_seconds) = (deadlines(item)?, whole_number(item, "idle_timeout")?);
+    Ok(ListedSession {
+        loggable_id: id,
+        created: timestamp(item, "created")?,
+        last_used: deadlines.idle.minus_seconds(idle_seconds),
+        expires: deadlines.earliest(),
+    })
 }
 
 fn deadlines(item: &Item) -> Result<Deadlines, Error> {
@@ -639,7 +952,7 @@ mod tests {
 
     fn record() -> Record {
         let timeouts = Timeouts { idle_seconds: 30, absolute_seconds: 100 };
-        Record::new(r#"{"a":1}"#.into(), timeouts, Timestamp::from_epoch_seconds(1_800_000_000))
+        Record::new(r#"{"a":1}"#.into(), timeouts, None, Timestamp::from_epoch_seconds(1_800_000_000))
     }
 
     fn item() -> Item {

@@ -208,18 +208,70 @@ async fn an_unexpected_body_is_ignored() {
 
 /// To drop what the caller wanted to be stored would be worse than to refuse it.
 #[tokio::test]
-async fn a_body_of_a_renewal_is_refused_unless_it_is_empty() {
+async fn a_renewal_takes_data_and_a_subject_and_nothing_else() {
     let service = Service::start().await;
     let id = service.create(json!({ "a": 1 })).await;
-    for body in
-        [json!({ "data": { "a": 2 } }), json!({ "idle_timeout_seconds": 9 }), json!({ "user": 7 }), json!([])]
-    {
+    for body in [
+        json!({ "idle_timeout_seconds": 9 }),
+        json!({ "absolute_timeout_seconds": 9, "data": {} }),
+        json!({ "user": 7 }),
+        json!({ "data": null }),
+        json!({ "subject": null }),
+        json!([]),
+    ] {
         service.post_renew().id(&id).json(&body).send().await.problem(400);
     }
     service.post_renew().id(&id).text("junk").send().await.problem(400);
     service.post_renew().id(&id).untyped("junk").send().await.problem(415);
     let id = service.post_renew().id(&id).text("{}").send().await.assert_status(200).session_id();
     assert_eq!(service.renew(&id).await.assert_status(200).data(), json!({ "a": 1 }));
+}
+
+/// The response to bad data must not tell whether there is a session.
+#[tokio::test]
+async fn a_renewal_with_bad_data_is_refused_alike_with_and_without_a_session() {
+    let service = Service::start().await;
+    let id = service.create(json!({})).await;
+    let body = json!({ "data": { "a": "x".repeat(262_144) } });
+    let of_session = service.post_renew().id(&id).json(&body).send().await;
+    of_session.problem(413);
+    assert_eq!(service.post_renew().json(&body).send().await, of_session);
+    service.load(&id).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn bad_subjects_and_loggable_ids_are_400() {
+    let service = Service::start().await;
+    let (long, loggable) = ("é".repeat(128) + "a", "0".repeat(128));
+    for subject in [json!(""), json!(long), json!(7), json!(null), json!(["a"]), json!({})] {
+        let body = json!({ "subject": subject });
+        service.post().json(&body).send().await.problem(400);
+        service.post_list().json(&body).send().await.problem(400);
+        service.post_revoke().json(&body).send().await.problem(400);
+    }
+    for body in [
+        json!({}),
+        json!({ "subject": "a", "loggable_session_id": loggable }),
+        json!({ "except": loggable }),
+        json!({ "loggable_session_id": loggable, "except": loggable }),
+        json!({ "loggable_session_id": "F".repeat(128) }),
+        json!({ "loggable_session_id": "0".repeat(127) }),
+        json!({ "loggable_session_id": format!("subject#{}", "0".repeat(128)) }),
+        json!({ "subject": "a", "except": "0" }),
+        json!({ "subject": "a", "except": null }),
+        json!({ "subject": "a", "user": "b" }),
+    ] {
+        service.post_revoke().json(&body).send().await.problem(400);
+    }
+    for call in [service.post_list(), service.post_revoke()] {
+        call.untyped("{}").send().await.problem(415);
+    }
+    for call in [service.post_list(), service.post_revoke()] {
+        call.send().await.problem(400);
+    }
+    service.post_list().json(&json!({ "subject": "a", "limit": 1 })).send().await.problem(400);
+    service.post_list().text(r#"{"subject":"a","subject":"b"}"#).send().await.problem(400);
+    assert_eq!(service.records().await, 0);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_web_session::{Clock, Config, SessionId, Timeouts, Timestamp};
+use dynamodb_web_session::{Clock, Config, SessionId, Subject, Timeouts, Timestamp};
 use serde_json::{Value, json};
 use service::log::LevelFilter;
 
@@ -52,6 +52,29 @@ async fn each_call_is_one_line_that_names_event_session_request_and_cost() {
     assert_eq!(line["requests"], 2);
     service.clear(&renewed).await;
     assert_eq!(log.one("cleared", "ok")["loggable_session_id"], renewed.loggable().as_str());
+}
+
+#[tokio::test]
+async fn the_log_names_a_subject_by_its_hash() {
+    let service = Service::start().await;
+    let log = Log::at(LevelFilter::DEBUG);
+    let digest = "alice".parse::<Subject>().unwrap().digest();
+    let id = service.create_for("alice").await;
+    let created = log.one("created", "ok");
+    assert_eq!((&created["loggable_subject"], &created["write_units"]), (&json!(digest), &json!(4.0)));
+    let anonymous = service.create(json!({})).await;
+    assert_eq!(log.one("created", "ok")["loggable_subject"], Value::Null);
+    service.post_renew().id(&anonymous).json(&json!({ "subject": "alice" })).send().await;
+    assert_eq!(log.one("renewed", "ok")["loggable_subject"], digest);
+    service.list("alice").await;
+    let listed = log.one("listed", "ok");
+    assert_eq!((&listed["loggable_subject"], &listed["sessions"]), (&json!(digest), &json!(2)));
+    service.revoke_all("alice").await;
+    let revoked = log.one("revoked", "ok");
+    assert_eq!((&revoked["loggable_subject"], &revoked["sessions"]), (&json!(digest), &json!(2)));
+    let body = json!({ "loggable_session_id": id.loggable().as_str() });
+    service.post_revoke().json(&body).send().await;
+    assert_eq!(log.one("refused", "unknown")["loggable_session_id"], id.loggable().as_str());
 }
 
 #[tokio::test]
@@ -126,7 +149,7 @@ async fn the_log_distinguishes_refusals_and_failures() {
     service.tamper(&id, "created", AttributeValue::N("1".into())).await;
     log.take();
     service.load(&id).await.problem(404);
-    log.one("refused", "revoked");
+    log.one("refused", "not-before");
 
     let service = Service::served(cookies()).await;
     service.delete().header("sec-fetch-site", "cross-site").send().await.problem(403);

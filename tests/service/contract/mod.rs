@@ -8,4 +8,5 @@ mod library;
 mod log;
 mod preconditions;
 mod renewal;
+mod subjects;
 mod verbs;

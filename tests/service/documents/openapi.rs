@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use dynamodb_web_session::Config;
 use local::Template;
 use serde_json::Value;
 
@@ -53,10 +54,12 @@ fn it_documents_the_statuses_of_each_call() {
         let statuses: Vec<_> =
             operation["responses"].as_object().unwrap().keys().map(String::as_str).collect();
         let expected: &[&str] = match name {
-            "create" => &["201", "400", "403", "413", "415", "500", "503"],
+            "create" => &["201", "400", "403", "409", "413", "415", "500", "503"],
             "load" => &["200", "304", "400", "403", "404", "412", "500", "503"],
             "save" => &["204", "400", "403", "404", "412", "413", "415", "500", "503"],
-            "renew" => &["200", "400", "403", "404", "412", "415", "500", "503"],
+            "renew" => &["200", "400", "403", "404", "409", "412", "413", "415", "500", "503"],
+            "list" => &["200", "400", "415", "500", "503"],
+            "revoke" => &["204", "400", "415", "500", "503"],
             _ => &["204", "400", "403", "412", "415", "500", "503"],
         };
         let sorted: BTreeSet<_> = statuses.iter().copied().collect();
@@ -91,17 +94,17 @@ async fn its_examples_are_the_responses_of_the_service() {
     let document = document();
     let service = Service::start().await;
     let mut replayed = 0;
-    for (_, method, operation) in operations(&document) {
+    for (path, method, operation) in operations(&document) {
         let requests = operation["requestBody"]["content"]["application/json"]["examples"].as_object();
         for (name, request) in requests.into_iter().flatten() {
             let id = service.create(serde_json::json!({ "fruit": "apple" })).await;
-            let call = service.request(method.to_uppercase().parse().unwrap()).id(&id);
+            let call = service.request_to(path, method.to_uppercase().parse().unwrap()).id(&id);
             let answer = call.json(&request["value"]).send().await;
             assert_documented(&document, operation, name, &answer);
             replayed += 1;
         }
     }
-    assert_eq!(replayed, 10);
+    assert_eq!(replayed, 20);
 
     let id = service.create(serde_json::json!({ "fruit": "apple" })).await;
     let too_large = format!("{{\"data\":{{\"a\":\"{}\"}}}}", "x".repeat(262_145 - 8));
@@ -122,6 +125,9 @@ async fn its_examples_are_the_responses_of_the_service() {
     replay(service.post().text(&too_large), post, "data-too-large").await;
     replay(service.put().id(&id).text(&too_large), put, "data-too-large").await;
     replay(service.post().untyped("{}"), post, "not-json").await;
+    let one = Service::with(Config { max_per_subject: 1, ..Config::default() }).await;
+    one.create_for("alice").await;
+    replay(one.post().json(&serde_json::json!({ "subject": "alice" })), post, "too-many-sessions").await;
     service.proxy.respond(1, 400, "AccessDeniedException");
     replay(service.get().id(&id), get, "internal").await;
     service.proxy.respond(3, 400, "ThrottlingException");

@@ -10,16 +10,24 @@ use serde_json::{Value, json};
 use crate::harness::{Action, Call, Loss, Service};
 
 /// Every call, on an existing session.
-async fn calls(service: &Service) -> [Call; 5] {
+async fn calls(service: &Service) -> [Call; 8] {
     let id = service.create(json!({})).await;
+    let alice = json!({ "subject": "alice" });
+    service.create_for("alice").await;
     [
         service.post(),
         service.get().id(&id),
         service.put().id(&id).json(&json!({ "data": {} })),
         service.post_renew().id(&service.create(json!({})).await),
         service.delete().id(&id),
+        service.post().json(&alice),
+        service.post_list().json(&alice),
+        service.post_revoke().json(&alice),
     ]
 }
+
+/// The statuses of the calls when nothing fails.
+const STATUSES: [u16; 8] = [201, 200, 204, 200, 204, 201, 200, 204];
 
 #[tokio::test]
 async fn throttling_and_failure_are_503_with_retry_after_and_never_404() {
@@ -44,7 +52,7 @@ async fn throttling_and_failure_are_503_with_retry_after_and_never_404() {
 #[tokio::test]
 async fn a_transient_fault_is_retried() {
     let service = Service::start().await;
-    for (call, status) in calls(&service).await.into_iter().zip([201, 200, 204, 200, 204]) {
+    for (call, status) in calls(&service).await.into_iter().zip(STATUSES) {
         service.proxy.respond(1, 500, "InternalServerError");
         call.send().await.assert_status(status);
     }
@@ -113,7 +121,7 @@ async fn a_load_whose_touch_only_is_unavailable_is_200_with_the_old_deadline() {
 /// One response is lost: the retry succeeds. All are lost: the response is 503, and the write has been carried out.
 async fn a_response_is_lost(loss: Loss) {
     let service = Service::start().await;
-    for (call, status) in calls(&service).await.into_iter().zip([201, 200, 204, 200, 204]) {
+    for (call, status) in calls(&service).await.into_iter().zip(STATUSES) {
         service.proxy.on_next(async move |body| Action::Lose(body, loss));
         call.send().await.assert_status(status);
     }
@@ -164,7 +172,7 @@ async fn a_response_with_a_wrong_checksum_is_not_the_result() {
 #[tokio::test]
 async fn a_connection_that_is_reset_is_opened_again() {
     let service = Service::start().await;
-    for (call, status) in calls(&service).await.into_iter().zip([201, 200, 204, 200, 204]) {
+    for (call, status) in calls(&service).await.into_iter().zip(STATUSES) {
         service.proxy.on_next(async |_| Action::Reset);
         call.send().await.assert_status(status);
     }

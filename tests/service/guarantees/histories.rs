@@ -1,7 +1,8 @@
 //! Histories of concurrent callers are linearizable: there is an order of the calls, each between its start and end, in
 //! which a session does what the documents say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dynamodb_web_session::SessionId;
@@ -26,8 +27,14 @@ enum Call {
     Load(Session),
     /// With `If-Match`, if there is a value that the data must have.
     Save(Session, Data, Option<Data>),
-    Renew(Session),
+    /// The session becomes one of the history's subject if the flag says so.
+    Renew(Session, bool),
+    /// A clear, or a revocation by the loggable ID.
     Clear(Session),
+    /// The part of a list that is about this session: the requests of a list are not one moment.
+    List(Session),
+    /// The part of a revocation of the subject's sessions that is about this session; the other one is excepted.
+    Revoke(Session, Option<Session>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,19 +44,32 @@ enum Answer {
     Changed,
     Renewed(Session),
     Cleared,
+    Listed(bool),
+    Revoked,
     NotFound,
 }
 
-/// The sessions, as the documents describe them.
+/// A session and its renewals, as the documents describe them. Different ones do not depend on each other, so each has a
+/// checker of its own: a history is linearizable if the history of each object is.
 #[derive(Clone, Debug)]
-struct Sessions {
-    /// The data of the sessions that are alive.
+struct Family {
+    /// The data of the session that is alive, if one is.
     live: BTreeMap<Session, Data>,
     /// Where the IDs lead to that were renewed.
     renewed: BTreeMap<Session, Session>,
+    /// The sessions of the subject, dead or alive.
+    bound: BTreeSet<Session>,
 }
 
-impl Sessions {
+impl Family {
+    fn of(session: Session, data: Data, is_bound: bool) -> Self {
+        Self {
+            live: BTreeMap::from([(session, data)]),
+            renewed: BTreeMap::new(),
+            bound: is_bound.then_some(session).into_iter().collect(),
+        }
+    }
+
     /// The session that a clear of this ID ends.
     fn follow(&self, mut session: Session) -> Session {
         while let Some(next) = self.renewed.get(&session) {
@@ -59,41 +79,54 @@ impl Sessions {
     }
 }
 
-impl SequentialSpec for Sessions {
+impl SequentialSpec for Family {
     type Op = Call;
     type Ret = Answer;
 
     fn invoke(&mut self, call: &Call) -> Answer {
-        let (Call::Load(session) | Call::Save(session, ..) | Call::Renew(session) | Call::Clear(session)) =
-            call;
-        let ended = self.follow(*session);
-        match (call, self.live.get_mut(session)) {
-            (Call::Clear(_), _) => {
-                self.live.remove(&ended);
+        let live = |session: &Session| self.live.get(session).copied();
+        match *call {
+            Call::Clear(session) => {
+                self.live.remove(&self.follow(session));
                 Answer::Cleared
             }
-            (_, None) => Answer::NotFound,
-            (Call::Load(_), Some(data)) => Answer::Loaded(*data),
-            (Call::Save(_, _, Some(required)), Some(data)) if required != data => Answer::Changed,
-            (Call::Save(_, new, _), Some(data)) => {
-                *data = *new;
-                Answer::Saved
+            Call::Revoke(session, except) => {
+                let ended = self.follow(session);
+                if Some(ended) != except && self.bound.contains(&ended) {
+                    self.live.remove(&ended);
+                }
+                Answer::Revoked
             }
+            Call::List(session) => Answer::Listed(live(&session).is_some() && self.bound.contains(&session)),
+            Call::Load(session) => live(&session).map_or(Answer::NotFound, Answer::Loaded),
+            Call::Save(session, new, required) => match live(&session) {
+                None => Answer::NotFound,
+                Some(data) if required.is_some_and(|required| required != data) => Answer::Changed,
+                Some(_) => {
+                    self.live.insert(session, new);
+                    Answer::Saved
+                }
+            },
             // Only if the response was lost: no caller learns the new ID.
-            (Call::Renew(_), Some(_)) => {
-                self.live.remove(session);
-                self.renewed.insert(*session, Session::MAX);
-                Answer::Renewed(Session::MAX)
-            }
+            Call::Renew(session, _) => match self.live.remove(&session) {
+                None => Answer::NotFound,
+                Some(_) => {
+                    self.renewed.insert(session, Session::MAX);
+                    Answer::Renewed(Session::MAX)
+                }
+            },
         }
     }
 
     fn is_valid_step(&mut self, call: &Call, answer: &Answer) -> bool {
-        match (call, answer) {
-            (Call::Renew(old), Answer::Renewed(new)) => match self.live.remove(old) {
+        match (*call, *answer) {
+            (Call::Renew(old, binds), Answer::Renewed(new)) => match self.live.remove(&old) {
                 Some(data) => {
-                    self.renewed.insert(*old, *new);
-                    self.live.insert(*new, data).is_none()
+                    self.renewed.insert(old, new);
+                    if binds || self.bound.contains(&old) {
+                        self.bound.insert(new);
+                    }
+                    self.live.insert(new, data).is_none()
                 }
                 None => false,
             },
@@ -113,12 +146,19 @@ struct Intention {
 enum Act {
     Load,
     Save { if_match: bool, timeouts: bool },
-    Renew,
+    Create,
+    Renew { binds: bool },
     Clear,
+    RevokeOne,
+    List,
+    Revoke { excepts: bool },
 }
 
 const CALLERS: usize = 4;
 const SESSIONS: usize = 2;
+
+/// The one of the first sessions that has the subject from its creation.
+const BOUND: Session = 0;
 
 /// How many histories are recorded at the same time, so that the table service is busy while one of them waits.
 const AT_ONCE: usize = 16;
@@ -127,8 +167,12 @@ fn intentions() -> impl Strategy<Value = Vec<Vec<Intention>>> {
     let act = prop_oneof![
         3 => Just(Act::Load),
         4 => any::<(bool, bool)>().prop_map(|(if_match, timeouts)| Act::Save { if_match, timeouts }),
-        1 => Just(Act::Renew),
+        1 => Just(Act::Create),
+        3 => any::<bool>().prop_map(|binds| Act::Renew { binds }),
         1 => Just(Act::Clear),
+        1 => Just(Act::RevokeOne),
+        1 => Just(Act::List),
+        2 => any::<bool>().prop_map(|excepts| Act::Revoke { excepts }),
     ];
     let intention = (0..8_usize, act).prop_map(|(session, act)| Intention { session, act });
     proptest::collection::vec(proptest::collection::vec(intention, 1..7), CALLERS)
@@ -137,25 +181,66 @@ fn intentions() -> impl Strategy<Value = Vec<Vec<Intention>>> {
 /// One history: the calls of each caller, and the order of calls and responses.
 struct History {
     service: Arc<Service>,
-    ids: Mutex<Vec<SessionId>>,
-    tester: Mutex<LinearizabilityTester<usize, Sessions>>,
+    subject: String,
+    known: Mutex<Known>,
+}
+
+/// What the callers know.
+struct Known {
+    /// The ID of each session, and its family.
+    sessions: Vec<(SessionId, usize)>,
+    families: Vec<LinearizabilityTester<usize, Family>>,
+    /// A call without a result may take effect later, or never, so each call is by a caller of its own.
+    callers: usize,
+    /// The revocations: what they except, and whether they have ended.
+    revocations: Vec<(Option<Session>, bool)>,
+}
+
+impl Known {
+    fn add_family(&mut self, id: SessionId, data: Data, is_bound: bool) -> Session {
+        let session = self.sessions.len();
+        self.sessions.push((id, self.families.len()));
+        self.families.push(LinearizabilityTester::new(Family::of(session, data, is_bound)));
+        session
+    }
+
+    /// Begins a call for a session. Returns the family, and the name of the caller.
+    fn begin(&mut self, session: Session, call: Call) -> Begun {
+        let family = self.sessions[session].1;
+        self.callers += 1;
+        self.families[family].on_invoke(self.callers, call).unwrap();
+        Begun { family, caller: self.callers }
+    }
+
+    /// Begins a call for each session.
+    fn begin_each(&mut self, call: impl Fn(Session) -> Call) -> Vec<Begun> {
+        (0..self.sessions.len()).map(|session| self.begin(session, call(session))).collect()
+    }
+
+    fn end(&mut self, begun: Begun, answer: Answer) {
+        self.families[begun.family].on_return(begun.caller, answer).unwrap();
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Begun {
+    family: usize,
+    caller: usize,
 }
 
 impl History {
     /// Runs all callers concurrently.
     async fn record(service: Arc<Service>, intentions: Vec<Vec<Intention>>) -> Arc<Self> {
-        let mut ids = Vec::new();
+        static HISTORIES: AtomicUsize = AtomicUsize::new(0);
+        let subject = format!("subject {}", HISTORIES.fetch_add(1, Ordering::Relaxed));
+        let mut known =
+            Known { sessions: Vec::new(), families: Vec::new(), callers: 0, revocations: Vec::new() };
         for session in 0..SESSIONS {
-            ids.push(create(&service, session).await);
+            let is_bound = session == BOUND;
+            let id = create(&service, session, is_bound.then_some(subject.as_str())).await;
+            known.add_family(id, session, is_bound);
         }
-        let history = Arc::new(Self {
-            service,
-            ids: Mutex::new(ids),
-            tester: Mutex::new(LinearizabilityTester::new(Sessions {
-                live: (0..SESSIONS).map(|n| (n, n)).collect(),
-                renewed: BTreeMap::new(),
-            })),
-        });
+        let history = Arc::new(Self { service, subject, known: Mutex::new(known) });
         let callers: Vec<_> = (0..CALLERS)
             .zip(intentions)
             .map(|(caller, intentions)| tokio::spawn(Arc::clone(&history).act(caller, intentions)))
@@ -170,8 +255,8 @@ impl History {
         let mut seen = BTreeMap::new(); // the data of each session, and its tag
         for (turn, Intention { session, act }) in intentions.into_iter().enumerate() {
             let (session, id) = {
-                let ids = self.ids.lock().unwrap();
-                (session % ids.len(), ids[session % ids.len()].clone())
+                let sessions = &self.known.lock().unwrap().sessions;
+                (session % sessions.len(), sessions[session % sessions.len()].0.clone())
             };
             // Unique, and not the first data of any session.
             let data = SESSIONS + turn * CALLERS + caller;
@@ -183,6 +268,7 @@ impl History {
                     if timeouts {
                         // Longer than any run: DynamoDB Local deletes expired items by the real time, and the clock here stands still.
                         body["idle_timeout_seconds"] = json!(20_000);
+                        body["absolute_timeout_seconds"] = json!(50_000);
                     }
                     let request = self.service.put().json(&body);
                     match seen_before.filter(|_| if_match) {
@@ -192,13 +278,34 @@ impl History {
                         None => (Call::Save(session, data, None), request),
                     }
                 }
-                Act::Renew => (Call::Renew(session), self.service.post_renew()),
+                Act::Renew { binds: false } => (Call::Renew(session, false), self.service.post_renew()),
+                Act::Renew { binds: true } => (
+                    Call::Renew(session, true),
+                    self.service.post_renew().json(&json!({ "subject": self.subject })),
+                ),
                 Act::Clear => (Call::Clear(session), self.service.delete()),
+                Act::RevokeOne => (
+                    Call::Clear(session),
+                    self.service
+                        .post_revoke()
+                        .json(&json!({ "loggable_session_id": id.loggable().as_str() })),
+                ),
+                Act::Create => {
+                    self.create(data).await;
+                    continue;
+                }
+                Act::List => {
+                    self.list().await;
+                    continue;
+                }
+                Act::Revoke { excepts } => {
+                    self.revoke(excepts.then_some((session, &id))).await;
+                    continue;
+                }
             };
-            // A call without a result may take effect later, or never, so each turn is a separate caller.
-            let name = turn * CALLERS + caller;
-            self.tester.lock().unwrap().on_invoke(name, call).unwrap();
+            let begun = self.known.lock().unwrap().begin(session, call);
             let answer = request.id(&id).send().await;
+            let mut known = self.known.lock().unwrap();
             let returned = match (call, answer.status.as_u16()) {
                 (Call::Load(_), 200) => {
                     let data: Data = serde_json::from_value(answer.data()["n"].clone()).unwrap();
@@ -210,25 +317,86 @@ impl History {
                     Answer::Saved
                 }
                 (Call::Save(..), 412) => Answer::Changed,
-                (Call::Renew(_), 200) => {
-                    let mut ids = self.ids.lock().unwrap();
-                    ids.push(answer.session_id());
-                    Answer::Renewed(ids.len() - 1)
+                (Call::Renew(..), 200) => {
+                    known.sessions.push((answer.session_id(), begun.family));
+                    Answer::Renewed(known.sessions.len() - 1)
                 }
                 (Call::Clear(_), 204) => Answer::Cleared,
                 (_, 404) => Answer::NotFound,
                 (_, 500 | 503) => continue, // the outcome is unknown
                 (call, status) => panic!("{call:?} got {status}: {}", answer.body),
             };
-            self.tester.lock().unwrap().on_return(name, returned).unwrap();
+            known.end(begun, returned);
         }
+    }
+
+    /// Creates a session of the subject. Each revocation that was in progress meanwhile has ended it or has not.
+    async fn create(&self, data: Data) {
+        let mut in_progress: Vec<_> =
+            self.known.lock().unwrap().revocations.iter().map(|(_, has_ended)| !has_ended).collect();
+        let body = json!({ "data": { "n": data }, "subject": self.subject });
+        let created = self.service.post().json(&body).send().await;
+        if created.status == 503 {
+            return;
+        }
+        let mut known = self.known.lock().unwrap();
+        let session = known.add_family(created.assert_status(201).session_id(), data, true);
+        in_progress.resize(known.revocations.len(), true);
+        for revocation in in_progress.into_iter().enumerate().filter_map(|(n, met)| met.then_some(n)) {
+            let except = known.revocations[revocation].0;
+            known.begin(session, Call::Revoke(session, except));
+        }
+    }
+
+    async fn list(&self) {
+        let begun = self.known.lock().unwrap().begin_each(Call::List);
+        let ids: Vec<_> = self.known.lock().unwrap().sessions.iter().map(|(id, _)| id.clone()).collect();
+        let list = self.service.post_list().json(&json!({ "subject": self.subject })).send().await;
+        if list.status == 503 {
+            return;
+        }
+        let mut known = self.known.lock().unwrap();
+        for (begun, id) in begun.into_iter().zip(ids) {
+            let is_listed = list.assert_status(200).body.contains(id.loggable().as_str());
+            known.end(begun, Answer::Listed(is_listed));
+        }
+    }
+
+    async fn revoke(&self, except: Option<(Session, &SessionId)>) {
+        let mut body = json!({ "subject": self.subject });
+        if let Some((_, id)) = except {
+            body["except"] = json!(id.loggable().as_str());
+        }
+        let except = except.map(|(session, _)| session);
+        let (revocation, begun) = {
+            let mut known = self.known.lock().unwrap();
+            known.revocations.push((except, false));
+            (known.revocations.len() - 1, known.begin_each(|session| Call::Revoke(session, except)))
+        };
+        let answer = self.service.post_revoke().json(&body).send().await;
+        let mut known = self.known.lock().unwrap();
+        known.revocations[revocation].1 = true;
+        if answer.status != 503 {
+            answer.assert_status(204);
+            begun.into_iter().for_each(|begun| known.end(begun, Answer::Revoked));
+        }
+    }
+
+    /// A family whose calls are not linearizable.
+    fn counter_example(&self) -> Option<String> {
+        let known = self.known.lock().unwrap();
+        known.families.iter().find(|family| !family.is_consistent()).map(|family| format!("{family:?}"))
     }
 }
 
 /// Creates a session. Repeats a create that fails.
-async fn create(service: &Service, data: Data) -> SessionId {
+async fn create(service: &Service, data: Data, subject: Option<&str>) -> SessionId {
     loop {
-        let answer = service.post().json(&json!({ "data": { "n": data } })).send().await;
+        let mut body = json!({ "data": { "n": data } });
+        if let Some(subject) = subject {
+            body["subject"] = subject.into();
+        }
+        let answer = service.post().json(&body).send().await;
         match answer.status.as_u16() {
             201 => return answer.session_id(),
             status => assert_eq!(status, 503),
@@ -250,10 +418,9 @@ async fn counter_example(service: Service) -> Option<String> {
         if n >= AT_ONCE
             && let Some(history) = recording.join_next().await
         {
-            let history = history.unwrap();
-            let tester = history.tester.lock().unwrap();
-            if !tester.is_consistent() {
-                return Some(format!("{tester:?}"));
+            let found = history.unwrap().counter_example();
+            if found.is_some() {
+                return found;
             }
         }
     }
@@ -303,6 +470,14 @@ async fn without_the_if_match_condition_of_a_save_calls_are_not_linearizable() {
             None => condition.to_owned(),
         })
     });
+    assert!(counter_example(service).await.is_some());
+}
+
+/// A renewal must find its session in the list, and not marked as ending.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_condition_of_a_renewal_on_the_list_revocations_are_not_linearizable() {
+    let service = Service::start().await;
+    service.proxy.on_every(|body| Action::Forward(body.replace("attribute_exists(#old) AND ", "")));
     assert!(counter_example(service).await.is_some());
 }
 

@@ -8,3 +8,4 @@ mod histories;
 mod invariants;
 mod model;
 mod races;
+mod revocation;

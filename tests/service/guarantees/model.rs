@@ -1,23 +1,48 @@
 //! A model of a session. On generated histories of one caller, the service must agree with it on every call.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use dynamodb_web_session::{Clock, Config, SessionId, Timeouts};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Proptest, TestCaseError, TestRunner};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Answer, Call, Service};
 
 const MAX_TIMEOUT_SECONDS: u64 = 1000;
 const TOUCH_INTERVAL_SECONDS: u64 = 20;
+const SUBJECTS: u8 = 2;
+const MAX_PER_SUBJECT: usize = 3;
+/// A session that expired at most this long ago still counts towards the maximum.
+const EXPIRED_SECONDS: u64 = 60;
 
 /// What a caller does. A session is named by its index among all IDs that were issued, dead ones included.
 #[derive(Clone, Debug)]
 enum Step {
-    Create { idle: u64, absolute: u64 },
+    Create {
+        idle: u64,
+        absolute: u64,
+        subject: Option<u8>,
+    },
     Load(usize),
-    Save { session: usize, data: Option<u8>, idle: Option<u64>, absolute: Option<u64>, only_if: OnlyIf },
-    Renew(usize, OnlyIf),
+    Save {
+        session: usize,
+        data: Option<u8>,
+        idle: Option<u64>,
+        absolute: Option<u64>,
+        only_if: OnlyIf,
+    },
+    Renew {
+        session: usize,
+        subject: Option<u8>,
+        data: Option<u8>,
+        only_if: OnlyIf,
+    },
     Clear(usize, OnlyIf),
+    List(u8),
+    /// All sessions of a subject, or all but one.
+    RevokeAll(u8, Option<usize>),
+    Revoke(usize),
     Wait(u64),
 }
 
@@ -37,14 +62,23 @@ fn step() -> impl Strategy<Value = Step> {
     // Timeouts change rarely, so that sessions live long enough to be used. Data has few values, so that they recur.
     let change = || proptest::option::weighted(0.1, timeout());
     let data = proptest::option::weighted(0.8, 0..3_u8);
+    let subject = |probability| proptest::option::weighted(probability, 0..SUBJECTS);
     prop_oneof![
-        2 => (timeout(), timeout()).prop_map(|(idle, absolute)| Step::Create { idle, absolute }),
+        3 => (timeout(), timeout(), subject(0.8)).prop_map(|(idle, absolute, subject)| {
+            Step::Create { idle, absolute, subject }
+        }),
         4 => session().prop_map(Step::Load),
         4 => (session(), data, change(), change(), only_if()).prop_map(|(session, data, idle, absolute, only_if)| {
             Step::Save { session, data, idle, absolute, only_if }
         }),
-        1 => (session(), only_if()).prop_map(|(session, only_if)| Step::Renew(session, only_if)),
+        2 => (session(), subject(0.3), proptest::option::of(0..3_u8), only_if()).prop_map(
+            |(session, subject, data, only_if)| Step::Renew { session, subject, data, only_if }
+        ),
         1 => (session(), only_if()).prop_map(|(session, only_if)| Step::Clear(session, only_if)),
+        2 => (0..SUBJECTS).prop_map(Step::List),
+        1 => (0..SUBJECTS, proptest::option::of(session()))
+            .prop_map(|(subject, except)| Step::RevokeAll(subject, except)),
+        1 => session().prop_map(Step::Revoke),
         3 => prop_oneof![Just(0), 1..30_u64, 1..500_u64].prop_map(Step::Wait),
     ]
 }
@@ -53,6 +87,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Clone, Debug)]
 struct Modelled {
     id: SessionId,
+    subject: Option<u8>,
     data: u8,
     etag: String,
     /// The tag of the data before its last change.
@@ -75,6 +110,16 @@ impl Modelled {
         }
     }
 
+    /// Takes over other data, and the tag that the service has returned for it.
+    fn change_data(&mut self, data: Option<u8>, etag: &str) {
+        if let Some(n) = data.filter(|n| *n != self.data)
+            && etag != self.etag
+        {
+            self.etag_before = std::mem::replace(&mut self.etag, etag.to_owned());
+            self.data = n;
+        }
+    }
+
     /// Whether a condition that was made from `named` fails on the data of this session.
     fn refuses(&self, named: &Self, only_if: OnlyIf) -> bool {
         match only_if {
@@ -84,24 +129,36 @@ impl Modelled {
         }
     }
 
+    /// Whether it takes one of the places of its subject.
+    fn counts(&self, now: u64) -> bool {
+        self.is_alive(now.saturating_sub(EXPIRED_SECONDS))
+            && now < self.created + self.timeouts.absolute_seconds
+    }
+
     fn is_alive(&self, now: u64) -> bool {
         let Timeouts { idle_seconds, absolute_seconds } = self.timeouts;
         !self.ended && now < self.slid + idle_seconds && now < self.created + absolute_seconds
     }
 }
 
-async fn replay(service: &Service, steps: &[Step]) -> Result<(), TestCaseError> {
+async fn replay(service: &Service, history: usize, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut sessions: Vec<Modelled> = Vec::new();
     for step in steps {
         let now = service.clock.now().epoch_seconds();
         match *step {
             Step::Wait(seconds) => service.clock.advance(seconds),
-            Step::Create { idle, absolute } => {
-                let body = json!({ "data": { "n": 0 }, "idle_timeout_seconds": idle, "absolute_timeout_seconds": absolute });
+            Step::Create { idle, absolute, subject } => {
+                let mut body = json!({ "data": { "n": 0 }, "idle_timeout_seconds": idle, "absolute_timeout_seconds": absolute });
+                name_subject(&mut body, history, subject);
+                if is_full(&sessions, subject, now) {
+                    expect(&service.post().json(&body).send().await, 409, None)?;
+                    continue;
+                }
                 let answer = service.post().json(&body).send().await;
                 let etag = answer.header("etag").to_owned();
                 let created = Modelled {
                     id: answer.session_id(),
+                    subject,
                     data: 0,
                     etag_before: etag.clone(),
                     etag,
@@ -145,14 +202,12 @@ async fn replay(service: &Service, steps: &[Step]) -> Result<(), TestCaseError> 
                     expect(&answer, 412, None)?;
                 } else {
                     let etag = answer.header("etag").to_owned();
-                    match data {
-                        Some(n) if n != session.data => {
-                            prop_assert_ne!(&etag, &session.etag);
-                            session.etag_before = std::mem::replace(&mut session.etag, etag);
-                            session.data = n;
-                        }
-                        _ => prop_assert_eq!(&etag, &session.etag, "the same data has the same tag"),
-                    }
+                    session.change_data(data, &etag);
+                    prop_assert_eq!(
+                        &etag,
+                        &session.etag,
+                        "the same data has the same tag, and other data another"
+                    );
                     let idle = idle.map(|idle| idle.min(absolute.unwrap_or(idle)));
                     session.timeouts.idle_seconds = idle.unwrap_or(session.timeouts.idle_seconds);
                     session.timeouts.absolute_seconds = absolute.unwrap_or(session.timeouts.absolute_seconds);
@@ -160,23 +215,68 @@ async fn replay(service: &Service, steps: &[Step]) -> Result<(), TestCaseError> 
                     expect(&answer, 204, None)?;
                 }
             }
-            Step::Renew(session, only_if) => {
+            Step::Renew { session, subject, data, only_if } => {
                 let place = sessions.len();
+                let index = session % place;
+                let joins = subject.filter(|_| subject != sessions[index].subject);
+                let has_no_place = is_full(&sessions, joins, now);
                 let session = pick(&mut sessions, session);
-                let call = service.post_renew().id(&session.id);
+                let mut body = json!({});
+                name_subject(&mut body, history, subject);
+                if let Some(n) = data {
+                    body["data"] = json!({ "n": n });
+                }
+                let call = service.post_renew().id(&session.id).json(&body);
                 let answer = session.conditional(call, only_if).send().await;
                 if !session.is_alive(now) {
                     expect(&answer, 404, None)?;
                 } else if session.refuses(session, only_if) {
                     expect(&answer, 412, None)?;
+                } else if has_no_place {
+                    expect(&answer, 409, None)?;
                 } else {
-                    let renewed = Modelled { id: answer.session_id(), slid: now, ..session.clone() };
+                    let mut renewed = Modelled { id: answer.session_id(), slid: now, ..session.clone() };
+                    renewed.subject = subject.or(session.subject);
+                    renewed.change_data(data, answer.header("etag"));
                     session.ended = true;
                     session.renewed_to = Some((place, now));
                     prop_assert_ne!(renewed.id.expose(), session.id.expose());
                     expect(&answer, 200, Some(&renewed))?;
                     sessions.push(renewed);
                 }
+            }
+            Step::List(subject) => {
+                let mut alive: Vec<_> = sessions
+                    .iter()
+                    .filter(|session| session.subject == Some(subject) && session.is_alive(now))
+                    .map(|session| session.id.loggable().to_string())
+                    .collect();
+                let mut listed = service.list(&subject_name(history, subject)).await;
+                alive.sort_unstable();
+                listed.sort_unstable();
+                prop_assert_eq!(listed, alive);
+            }
+            Step::RevokeAll(subject, except) => {
+                let except = except.map(|session| session % sessions.len());
+                let mut body = json!({});
+                name_subject(&mut body, history, Some(subject));
+                if let Some(place) = except {
+                    body["except"] = json!(sessions[place].id.loggable().as_str());
+                }
+                expect(&service.post_revoke().json(&body).send().await, 204, None)?;
+                for (place, session) in sessions.iter_mut().enumerate() {
+                    session.ended |= session.subject == Some(subject) && Some(place) != except;
+                }
+            }
+            Step::Revoke(session) => {
+                let body =
+                    json!({ "loggable_session_id": pick(&mut sessions, session).id.loggable().as_str() });
+                expect(&service.post_revoke().json(&body).send().await, 204, None)?;
+                let mut place = session % sessions.len();
+                while let Some((next, _)) = sessions[place].renewed_to {
+                    place = next;
+                }
+                sessions[place].ended = true;
             }
             Step::Clear(session, only_if) => {
                 let named = pick(&mut sessions, session).clone();
@@ -189,7 +289,8 @@ async fn replay(service: &Service, steps: &[Step]) -> Result<(), TestCaseError> 
                         expect(&answer, 412, None)?;
                     }
                     Some(place) => {
-                        sessions[place].ended |= sessions[place].is_alive(now);
+                        // The record of a dead session goes too, unless the condition fails on it.
+                        sessions[place].ended |= !sessions[place].refuses(&named, only_if);
                         expect(&answer, 204, None)?;
                     }
                     None => expect(&answer, 204, None)?,
@@ -212,6 +313,23 @@ fn cleared(sessions: &[Modelled], session: usize, now: u64) -> Option<usize> {
     }
 }
 
+/// Whether a subject has no place left for one more session.
+fn is_full(sessions: &[Modelled], subject: Option<u8>, now: u64) -> bool {
+    let of_subject = |session: &&Modelled| subject.is_some() && session.subject == subject;
+    sessions.iter().filter(of_subject).filter(|session| session.counts(now)).count() >= MAX_PER_SUBJECT
+}
+
+/// Each history has subjects of its own: its sessions are the first in the lists.
+fn subject_name(history: usize, subject: u8) -> String {
+    format!("{history} {subject}")
+}
+
+fn name_subject(body: &mut Value, history: usize, subject: Option<u8>) {
+    if let Some(subject) = subject {
+        body["subject"] = subject_name(history, subject).into();
+    }
+}
+
 fn pick(sessions: &mut [Modelled], place: usize) -> &mut Modelled {
     let place = place % sessions.len();
     &mut sessions[place]
@@ -226,6 +344,8 @@ fn expect(answer: &Answer, status: u16, session: Option<&Modelled>) -> Result<()
     let expires = (session.slid + idle_seconds).min(session.created + absolute_seconds);
     prop_assert_eq!(&document["data"], &json!({ "n": session.data }));
     prop_assert_eq!(answer.header("etag"), &session.etag);
+    let subject = document["subject"].as_str().and_then(|name| name.split(' ').nth(1)?.parse::<u8>().ok());
+    prop_assert_eq!(subject, session.subject);
     prop_assert_eq!(&document["loggable_session_id"], &json!(session.id.loggable().as_str()));
     for (member, time) in [("created", session.created), ("expires", expires)] {
         let time = dynamodb_web_session::Timestamp::from_epoch_seconds(time).to_string();
@@ -245,6 +365,7 @@ fn the_service_agrees_with_the_model() {
         max_timeout_seconds: MAX_TIMEOUT_SECONDS,
         timeouts: Timeouts { idle_seconds: 100, absolute_seconds: 500 },
         touch_interval_seconds: TOUCH_INTERVAL_SECONDS,
+        max_per_subject: MAX_PER_SUBJECT,
         ..Config::default()
     };
     let service = runtime.block_on(Service::with(config));
@@ -255,7 +376,11 @@ fn the_service_agrees_with_the_model() {
         ..Proptest::default()
     };
     let steps = proptest::collection::vec(step(), 1..40);
-    let result = TestRunner::new(config).run(&steps, |steps| runtime.block_on(replay(&service, &steps)));
+    let histories = AtomicUsize::new(0);
+    let result = TestRunner::new(config).run(&steps, |steps| {
+        let history = histories.fetch_add(1, Ordering::Relaxed);
+        runtime.block_on(replay(&service, history, &steps))
+    });
     if let Err(failure) = result {
         panic!("{failure}");
     }

@@ -120,6 +120,20 @@ impl Function {
     }
 }
 
+/// An event that the crate `aws_lambda_events` publishes: `example-apigw-v2-NAME.json`.
+pub fn published(name: &str) -> Value {
+    let metadata = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--format-version", "1"])
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let package = packages.iter().find(|package| package["name"] == "aws_lambda_events").unwrap();
+    let folder = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap().join("src/fixtures");
+    let event = std::fs::read(folder.join(format!("example-apigw-v2-{name}.json"))).unwrap();
+    serde_json::from_slice(&event).unwrap()
+}
+
 async fn bootstrap(name: &str) -> PathBuf {
     match std::env::var("SESSION_BOOTSTRAPS") {
         Ok(folder) => {

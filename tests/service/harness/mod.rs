@@ -6,7 +6,7 @@ mod log;
 mod proxy;
 mod service;
 
-pub use function::{Function, Outcome};
+pub use function::{Function, Outcome, published};
 pub use local_server::{Ended, LocalServer, program};
 pub use log::Log;
 pub use proxy::{Action, Loss};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime::client::retries::RetryPartition;
-use dynamodb_web_session::{Clock, Config, ManualClock, SessionId, SessionManager, SystemClock};
+use dynamodb_web_session::{Clock, Config, ManualClock, SessionId, SessionManager, Subject, SystemClock};
 use local::{Gateway, Template, dynamodb};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
@@ -69,8 +69,18 @@ impl Service {
         Self { clock, proxy, table, dynamodb, sessions, url, http }
     }
 
+    /// The same sessions through the crate, with other settings.
+    pub fn other_manager(&self, config: Config) -> SessionManager {
+        SessionManager::new(self.dynamodb.clone(), config).unwrap().with_clock(self.clock.clone())
+    }
+
     pub fn request(&self, method: Method) -> Call {
         Call(self.http.request(method, &self.url))
+    }
+
+    /// A request to a path of the API, such as `/session/list`.
+    pub fn request_to(&self, path: &str, method: Method) -> Call {
+        Call(self.http.request(method, format!("{}{path}", self.url.trim_end_matches("/session"))))
     }
 
     pub fn post(&self) -> Call {
@@ -86,7 +96,15 @@ impl Service {
     }
 
     pub fn post_renew(&self) -> Call {
-        Call(self.http.post(format!("{}/renew", self.url)))
+        self.request_to("/session/renew", Method::POST)
+    }
+
+    pub fn post_list(&self) -> Call {
+        self.request_to("/session/list", Method::POST)
+    }
+
+    pub fn post_revoke(&self) -> Call {
+        self.request_to("/session/revoke", Method::POST)
     }
 
     pub fn delete(&self) -> Call {
@@ -118,6 +136,31 @@ impl Service {
 
     pub async fn clear(&self, id: &SessionId) -> Answer {
         self.delete().id(id).send().await
+    }
+
+    /// Creates a session of `subject` without data, and returns its ID.
+    pub async fn create_for(&self, subject: &str) -> SessionId {
+        self.create_with(json!({ "subject": subject })).await
+    }
+
+    /// The loggable IDs of the live sessions of `subject`, as the service lists them.
+    pub async fn list(&self, subject: &str) -> Vec<String> {
+        let answer = self.post_list().json(&json!({ "subject": subject })).send().await;
+        let sessions = answer.assert_status(200).json();
+        let sessions = sessions["sessions"].as_array().unwrap();
+        sessions.iter().map(|session| session["loggable_session_id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Ends all sessions of `subject`.
+    pub async fn revoke_all(&self, subject: &str) -> Answer {
+        self.post_revoke().json(&json!({ "subject": subject })).send().await
+    }
+
+    /// The list of a subject's sessions, read directly from the table.
+    pub async fn list_item(&self, subject: &str) -> Option<HashMap<String, AttributeValue>> {
+        let key = format!("subject#{}", subject.parse::<Subject>().unwrap().digest());
+        let get = self.dynamodb.get_item().table_name(&self.table).key("id", AttributeValue::S(key));
+        get.consistent_read(true).send().await.unwrap().item
     }
 
     /// The record of a session, read directly from the table.

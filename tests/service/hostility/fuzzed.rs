@@ -64,7 +64,7 @@ fn read(request: &Request, settings: &Settings) {
         let has_timeouts = body.idle_timeout_seconds.is_some() || body.absolute_timeout_seconds.is_some();
         assert!(!has_timeouts || settings.id_transport == IdTransport::Header);
     }
-    if let Ok(id) = service::request::session_id(request, settings) {
+    if let Ok(id) = service::request::session_id(request.headers(), settings) {
         let from = if settings.id_transport == IdTransport::Cookie { "cookie" } else { "x-session-id" };
         let mut values = request.headers().get_all(from).iter();
         assert!(values.any(|value| String::from_utf8_lossy(value.as_bytes()).contains(id.expose())));
@@ -117,7 +117,7 @@ async fn answer(
         read(request, &service.settings);
         service::request::session_body(request, &service.settings)?;
         service::request::preconditions(request)?;
-        service::request::session_id(request, &service.settings)?;
+        service::request::session_id(request.headers(), &service.settings)?;
         let mut response = Response::new(Body::Empty);
         *response.status_mut() = StatusCode::OK;
         Ok(response)

@@ -2,32 +2,17 @@
 //! with API Gateway's events.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use dynamodb_web_session::SessionId;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::harness::{Function, Outcome, Service};
-
-/// The events that the crate `aws_lambda_events` publishes, by name.
-fn published(name: &str) -> Value {
-    let metadata = std::process::Command::new(env!("CARGO"))
-        .args(["metadata", "--locked", "--format-version", "1"])
-        .output()
-        .unwrap();
-    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
-    let package = packages.iter().find(|package| package["name"] == "aws_lambda_events").unwrap();
-    let folder = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap().join("src/fixtures");
-    let event = std::fs::read(folder.join(format!("example-apigw-v2-request-{name}.json"))).unwrap();
-    serde_json::from_slice(&event).unwrap()
-}
+use crate::harness::{Function, Outcome, Service, published};
 
 /// A published event, changed into a request for `/session`.
 fn event(method: &str, headers: Value, body: Option<&str>) -> Value {
-    let mut event = published("iam");
+    let mut event = published("request-iam");
     event["routeKey"] = format!("{method} /session").into();
     event["rawPath"] = "/session".into();
     event["requestContext"]["http"]["method"] = method.into();
@@ -67,6 +52,8 @@ async fn all_binaries_work_on_one_session() {
     let save = Function::start("save", &service).await;
     let renew = Function::start("renew", &service).await;
     let clear = Function::start("clear", &service).await;
+    let list = Function::start("list", &service).await;
+    let revoke = Function::start("revoke", &service).await;
 
     let created = create.call(&event("POST", json_body(), Some(r#"{"data":{"n":1.0}}"#))).await;
     assert_eq!(created["statusCode"], 201, "{created}");
@@ -95,6 +82,14 @@ async fn all_binaries_work_on_one_session() {
     assert_eq!(dead["headers"]["content-type"], "application/problem+json");
     let dead = save.call(&event("PUT", with_id(&id), Some(r#"{"data":{}}"#))).await;
     assert_eq!(dead["statusCode"], 404, "{dead}");
+
+    let body = r#"{"subject":"alice"}"#;
+    let id = id_of(&create.call(&event("POST", json_body(), Some(body))).await);
+    let listed = body_of(&list.call(&event("POST", json_body(), Some(body))).await);
+    assert_eq!(listed["sessions"][0]["loggable_session_id"], id.loggable().as_str());
+    let revoked = revoke.call(&event("POST", json_body(), Some(body))).await;
+    assert_eq!(revoked["statusCode"], 204, "{revoked}");
+    assert_eq!(load.call(&event("GET", with_id(&id), None)).await["statusCode"], 404);
 }
 
 #[tokio::test]
@@ -106,12 +101,14 @@ async fn every_published_event_gets_a_response() {
         ("renew", [415, 404]),
         ("save", [415, 400]),
         ("clear", [204; 2]),
+        ("list", [415, 400]),
+        ("revoke", [415, 400]),
     ] {
         let function = Function::start(name, &service).await;
         for fixture in
             ["iam", "jwt-authorizer", "lambda-authorizer", "multi-value-parameters", "no-authorizer"]
         {
-            let response = function.call(&published(fixture)).await;
+            let response = function.call(&published(&format!("request-{fixture}"))).await;
             assert!(
                 expected.iter().any(|status| response["statusCode"] == *status),
                 "{name}, {fixture}: {response}"
@@ -215,7 +212,7 @@ async fn an_event_without_a_valid_url_is_handled() {
 #[tokio::test]
 async fn a_bad_setting_is_named_before_the_first_event() {
     let service = Service::start().await;
-    for name in ["create", "load", "save", "renew", "clear"] {
+    for name in ["create", "load", "save", "renew", "clear", "list", "revoke", "authorize"] {
         let function = Function::start_with(name, &service, &[("SESSION_ID_TRANSPORT", "url")]).await;
         let output = function.process.wait_with_output().await.unwrap();
         assert_eq!(output.status.code(), Some(1));

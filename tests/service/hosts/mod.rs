@@ -1,5 +1,6 @@
 //! The hosts: the built Lambda functions, the local server, and TLS to DynamoDB.
 
+mod authorizer;
 mod lambda;
 mod local_server;
 mod tls;
