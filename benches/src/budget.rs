@@ -16,6 +16,15 @@ const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/budget.json");
 /// changes the bytes.
 const TOLERANCE: f64 = 0.05;
 
+/// The functions once more: for a login, and with sealed data.
+const VARIANTS: [(&str, &str); 5] = [
+    ("create for a subject", "create"),
+    ("renew for a subject", "renew"),
+    ("sealed create", "create"),
+    ("sealed load", "load"),
+    ("sealed save", "save"),
+];
+
 /// The subject whose sessions are listed and revoked.
 const LISTED: &str = "alice";
 
@@ -53,14 +62,18 @@ fn measure() -> BTreeMap<&'static str, Value> {
         (name, json!({ "bytes": bytes, "instructions": instructions }))
     };
     let mut measured: BTreeMap<_, _> = FUNCTIONS.map(measure).into();
-    // The same function, for a login.
-    for (name, binary) in [("create for a subject", "create"), ("renew for a subject", "renew")] {
+    for (name, binary) in VARIANTS {
         let instructions =
             (count(&table, name, WARM_UP + CALLS) - count(&table, name, WARM_UP)) / CALLS as u64;
         let bytes = std::fs::metadata(bootstrap(binary)).unwrap().len();
         measured.insert(name, json!({ "bytes": bytes, "instructions": instructions }));
     }
     measured
+}
+
+/// The function that a measurement is of.
+fn binary(name: &str) -> &str {
+    VARIANTS.iter().find(|(variant, _)| *variant == name).map_or(name, |(_, binary)| binary)
 }
 
 fn verdict(change: f64) -> &'static str {
@@ -78,10 +91,18 @@ fn count(table: &Table, name: &str, calls: usize) -> u64 {
     program
         .arg("--tool=callgrind")
         .arg(format!("--callgrind-out-file={}", out.display()))
-        .arg(bootstrap(name.trim_end_matches(" for a subject")));
+        .arg(bootstrap(binary(name)));
     table.configure(&mut program);
+    program.env("SESSION_SEAL", name.starts_with("sealed").to_string());
     let (mut function, _) = Function::start(program);
     let mut id = create_session(table, 1000);
+    if name.starts_with("sealed") {
+        let mut save = Command::new(bootstrap("save"));
+        table.configure(&mut save);
+        save.env("SESSION_SEAL", "true");
+        let body = json!({ "data": data(1000) }).to_string();
+        Function::start(save).0.call(&event("PUT", "/session", Some(&id), Some(body)));
+    }
     if name == "list" {
         let body = Some(json!({ "subject": LISTED }).to_string());
         table.function("create").call(&event("POST", "/session", None, body));
@@ -91,9 +112,9 @@ fn count(table: &Table, name: &str, calls: usize) -> u64 {
         // Lists of one session each.
         let subject = format!("{calls} {call}");
         let event = match name {
-            "create" => event("POST", "/session", None, body()),
-            "load" => event("GET", "/session", Some(&id), None),
-            "save" => event("PUT", "/session", Some(&id), body()),
+            "create" | "sealed create" => event("POST", "/session", None, body()),
+            "load" | "sealed load" => event("GET", "/session", Some(&id), None),
+            "save" | "sealed save" => event("PUT", "/session", Some(&id), body()),
             "renew" => event("POST", "/session/renew", Some(&id), None),
             "create for a subject" => event(
                 "POST",

@@ -18,6 +18,8 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
+/// The first byte of sealed data (ADR 14).
+const SEALED: u8 = 0x16;
 const LINES_KEPT: usize = 256;
 /// DynamoDB's limit on an item ("Quotas").
 const MAX_ITEM_BYTES: usize = 400 * 1024;
@@ -100,6 +102,9 @@ fn typed(value: AttributeValue) -> Value {
     match value {
         AttributeValue::S(text) => json!({ "S": text }),
         AttributeValue::N(number) => json!({ "N": number }),
+        AttributeValue::B(bytes) if bytes.as_ref().first() == Some(&SEALED) => {
+            json!({ "B, sealed": format!("{} bytes", bytes.as_ref().len()) })
+        }
         AttributeValue::B(bytes) => json!({ "B, inflated": inflate(bytes.as_ref()) }),
         other => json!(format!("{other:?}")), // the service writes no other types
     }

@@ -176,8 +176,15 @@ fn add_routes(
             return Err(format!("{name} has the route {method} {path}: only literal routes run here").into());
         }
         let authorizer = of_event.authorizer.as_deref().unwrap_or(&auth.default_authorizer);
+        let identity_headers = match (authorizer, auth.authorizers.get(authorizer)) {
+            ("NONE", _) => None,
+            (_, Some(authorizer)) => {
+                Some(authorizer.identity.headers.iter().map(|name| name.to_lowercase()).collect())
+            }
+            (unknown, None) => return Err(format!("{name}: there is no authorizer {unknown}").into()),
+        };
         let route = ProtectedRoute {
-            identity_headers: auth.authorizers.get(authorizer).map(|a| a.identity.headers.clone()),
+            identity_headers,
             function: PythonFunction::new(folder.join(&function.code_uri), function.handler.clone()),
         };
         routes.insert((method.to_uppercase().parse()?, path.clone()), route);
@@ -262,6 +269,18 @@ mod tests {
         assert_eq!(headers("/hello"), Some(vec!["x-session-id".to_owned()]));
         assert_eq!(headers("/public"), None);
         assert!(api.route(&Method::POST, "/hello").is_none());
+    }
+
+    #[test]
+    fn an_authorizer_that_does_not_exist_protects_nothing_and_is_an_error() {
+        let auth: ApiAuth =
+            serde_json::from_str(r#"{"DefaultAuthorizer":"Sesion","Authorizers":{"Session":{}}}"#).unwrap();
+        let event = r#"{"Type":"HttpApi","Properties":{"Method":"GET","Path":"/"}}"#;
+        let function =
+            format!(r#"{{"CodeUri":".","Handler":"a.b","Runtime":"python3.13","Events":{{"E":{event}}}}}"#);
+        let function = serde_json::from_str(&function).unwrap();
+        let error = add_routes(&mut HashMap::new(), &auth, "Hello", &function, Path::new(".")).unwrap_err();
+        assert_eq!(error.to_string(), "Hello: there is no authorizer Sesion");
     }
 
     #[test]

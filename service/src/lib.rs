@@ -111,11 +111,21 @@ pub async fn answer(
     request: &Request,
     handle: impl AsyncFnOnce(&SessionService, &Request) -> Result<Response<Body>, Failure>,
 ) -> Response<Body> {
+    answer_signed(service, request, async |service: &SessionService, request: &Request| {
+        browser::refuse_cross_site(request, &service.settings)?;
+        handle(service, request).await
+    })
+    .await
+}
+
+/// As [`answer`], for a route that accepts signed calls only. A page of another site cannot sign.
+pub async fn answer_signed(
+    service: &SessionService,
+    request: &Request,
+    handle: impl AsyncFnOnce(&SessionService, &Request) -> Result<Response<Body>, Failure>,
+) -> Response<Body> {
     log::name_request(request, async {
-        let result = match browser::refuse_cross_site(request, &service.settings) {
-            Ok(()) => handle(service, request).await,
-            Err(failure) => Err(failure),
-        };
+        let result = handle(service, request).await;
         response::with_common_headers(result.unwrap_or_else(|failure| {
             failure.report();
             response::refusal(&failure)

@@ -114,7 +114,7 @@ impl<W: Fn(&str) + Send + Sync + 'static> Subscriber for Lines<W> {
             let _ = REQUEST.try_with(|request| line.name(request));
         } else {
             event.record(&mut line);
-            line.members.retain(|(name, _)| !name.ends_with("loggable_session_id"));
+            line.members.retain(|(name, _)| !name.contains("loggable_"));
         }
         if is_report(metadata) {
             line.embed_metrics(&self.table);

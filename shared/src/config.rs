@@ -67,6 +67,9 @@ pub struct Config {
     /// `SESSION_AT_MAX_PER_SUBJECT`: whether one more is refused (`refuse`) or ends the oldest (`end-oldest`). Default
     /// `refuse`.
     pub at_max_per_subject: AtMaxPerSubject,
+    /// `SESSION_SEAL`: `true` stores data encrypted under a key that only the session's ID yields. Sealed and plain sessions are
+    /// read whatever this says. Default `false`.
+    pub seal: bool,
     /// The DynamoDB endpoint, in place of that of the AWS SDK's own settings (`AWS_ENDPOINT_URL_DYNAMODB`).
     pub endpoint_url: Option<String>,
     /// The Region, in place of that of the AWS SDK's own settings (`AWS_REGION`).
@@ -85,6 +88,7 @@ impl Default for Config {
             not_before: Timestamp::EPOCH,
             max_per_subject: MAX_PER_SUBJECT,
             at_max_per_subject: AtMaxPerSubject::default(),
+            seal: false,
             endpoint_url: None,
             region: None,
         }
@@ -126,6 +130,7 @@ impl Config {
                 default.at_max_per_subject,
                 [("refuse", AtMaxPerSubject::Refuse), ("end-oldest", AtMaxPerSubject::EndOldest)],
             )?,
+            seal: variables.choice("SESSION_SEAL", default.seal, [("false", false), ("true", true)])?,
             endpoint_url: default.endpoint_url,
             region: default.region,
         };
@@ -300,6 +305,7 @@ mod tests {
         assert_eq!(config.max_data_bytes, 262_144);
         assert_eq!(config.max_per_subject, 2000);
         assert_eq!(config.at_max_per_subject, AtMaxPerSubject::Refuse);
+        assert!(!config.seal);
     }
 
     /// A template cannot leave a variable out.
@@ -321,6 +327,7 @@ mod tests {
             ("SESSION_NOT_BEFORE", "1970-01-01T01:00:00Z"),
             ("SESSION_MAX_PER_SUBJECT", "3"),
             ("SESSION_AT_MAX_PER_SUBJECT", "end-oldest"),
+            ("SESSION_SEAL", "true"),
         ]);
         let expected = Config {
             table_name: "sessions.of-mine_2".into(),
@@ -332,6 +339,7 @@ mod tests {
             not_before: Timestamp::from_epoch_seconds(3600),
             max_per_subject: 3,
             at_max_per_subject: AtMaxPerSubject::EndOldest,
+            seal: true,
             endpoint_url: None,
             region: None,
         };
@@ -358,6 +366,7 @@ mod tests {
             ("SESSION_MAX_PER_SUBJECT", "0", "from 1 to 2000"),
             ("SESSION_MAX_PER_SUBJECT", "2001", "from 1 to 2000"),
             ("SESSION_AT_MAX_PER_SUBJECT", "end_oldest", "`refuse` or `end-oldest`"),
+            ("SESSION_SEAL", "1", "`false` or `true`"),
             ("SESSION_MAX_DATA_BYTES", "1", "from 2 to 408576"),
             ("SESSION_MAX_DATA_BYTES", "408577", "from 2 to 408576"),
             ("SESSION_NOT_BEFORE", "yesterday", "RFC 3339"),

@@ -73,6 +73,10 @@ pub enum Error {
     #[error("the operating system returned no random bytes")]
     Randomness(#[source] BoxError),
 
+    /// The data could not be sealed. It does not happen with the key sizes in use.
+    #[error("the data could not be encrypted")]
+    Encryption,
+
     /// Several random IDs in a row were in use: the source of randomness is broken.
     #[error("every new session ID was already in use")]
     NoFreeId,

@@ -20,8 +20,12 @@ pub struct ETag(String);
 impl ETag {
     /// The strong validator of `data`: the same bytes have the same tag, other bytes another.
     pub(crate) fn of(data: &str) -> Self {
-        let digest = Sha256::digest(data);
-        let prefix = digest.get(..DIGEST_BYTES).unwrap_or(&digest);
+        Self::of_digest(&Sha256::digest(data))
+    }
+
+    /// The tag that stands for a digest of the data.
+    pub(crate) fn of_digest(digest: &[u8]) -> Self {
+        let prefix = digest.get(..DIGEST_BYTES).unwrap_or(digest);
         Self(format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(prefix)))
     }
 

@@ -53,6 +53,11 @@ impl SessionId {
         &self.text
     }
 
+    /// The random bytes that the text stands for.
+    pub(crate) fn random_bytes(&self) -> Vec<u8> {
+        BASE64_URL_SAFE_NO_PAD.decode(&self.text).unwrap_or_default() // it was decoded before, or encoded
+    }
+
     /// The form of the ID that may be logged. It is the table's key.
     #[must_use]
     pub fn loggable(&self) -> &LoggableId {

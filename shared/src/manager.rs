@@ -33,8 +33,8 @@ const ID_ATTEMPTS: u32 = 3;
 /// A create starts another attempt only within this time: an attempt takes at most 2 seconds.
 const CREATE_ATTEMPTS_WITHIN: Duration = Duration::from_millis(2500);
 
-/// A renewal starts again when a save has come between its two requests, and a clear follows a renewed ID, but not after
-/// this time: two more requests must fit into the function's timeout.
+/// A renewal starts again when a save has come between its two requests, but not after this time: two more requests must
+/// fit into the function's timeout.
 const MORE_REQUESTS_WITHIN: Duration = Duration::from_secs(1);
 
 /// For this long a clear of a renewed ID ends the session under its new one. Later it does not, or an ID that was planted
@@ -72,7 +72,7 @@ impl SessionManager {
     pub fn new(client: Client, config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self {
-            table: Table::new(client, config.table_name.clone(), config.not_before),
+            table: Table::new(client, config.table_name.clone(), config.not_before, config.seal),
             config: Arc::new(config),
             clock: Arc::new(SystemClock),
         })
@@ -123,8 +123,8 @@ impl SessionManager {
         let mut call = Call::new(&*self.clock).for_subject(subject.as_ref());
         let created = async {
             self.validate_timeouts(Some(timeouts.idle_seconds), Some(timeouts.absolute_seconds))?;
-            let record = Record::new(self.encode(&data)?, timeouts.clamped(), subject, call.now());
-            let id = self.insert(&mut call, &record).await?;
+            let mut record = Record::new(self.encode(&data)?, timeouts.clamped(), subject, call.now());
+            let id = self.insert(&mut call, &mut record).await?;
             Ok(record.into_session(id, data))
         }
         .await;
@@ -132,7 +132,7 @@ impl SessionManager {
     }
 
     /// Stores a record under a new ID. Each attempt has another one.
-    async fn insert(&self, call: &mut Call<'_>, record: &Record) -> Result<SessionId, Error> {
+    async fn insert(&self, call: &mut Call<'_>, record: &mut Record) -> Result<SessionId, Error> {
         let busy = || Error::Unavailable("other logins of the subject did not stop".into());
         let mut list_expires = self.list_expires(call);
         let mut pauses = Pauses::default();
@@ -140,7 +140,7 @@ impl SessionManager {
         loop {
             let id = self.new_id()?;
             call.session = Some(id.loggable().clone());
-            let error = match self.insert_once(call, id.loggable(), record, list_expires).await {
+            let error = match self.insert_once(call, &id, record, list_expires).await {
                 Ok(Transacted::Done) => return Ok(id),
                 Ok(Transacted::ListRefused(_, list)) => {
                     self.make_room(call, list, &mut list_expires).await?;
@@ -170,16 +170,17 @@ impl SessionManager {
     async fn insert_once(
         &self,
         call: &mut Call<'_>,
-        id: &LoggableId,
-        record: &Record,
+        id: &SessionId,
+        record: &mut Record,
         list_expires: Timestamp,
     ) -> Result<Transacted, Error> {
-        let Some(subject) = &record.subject else {
+        let Some(subject) = record.subject.clone() else {
             let is_stored = self.table.insert(call, id, record).await?;
             return Ok(if is_stored { Transacted::Done } else { Transacted::SessionRefused(None) });
         };
-        let action = ListAction::Add(id, record.deadlines.absolute, self.config.max_per_subject);
-        self.table.insert_listed(call, id, record, ListChange { subject, action }, list_expires).await
+        let action = ListAction::Add(id.loggable(), record.deadlines.absolute, self.config.max_per_subject);
+        let change = ListChange { subject: &subject, action };
+        self.table.insert_listed(call, id, record, change, list_expires).await
     }
 
     /// Loads a session, which counts as a use of it. `None`: it was never issued, was cleared, or has expired.
@@ -191,8 +192,8 @@ impl SessionManager {
         let mut call = Call::of(id.loggable(), &*self.clock);
         let loaded = async {
             let record = match self.config.touch_interval_seconds {
-                0 => self.table.touch_and_get(&mut call, id.loggable()).await?,
-                interval => self.get_and_touch(&mut call, id.loggable(), interval).await?,
+                0 => self.table.touch_and_get(&mut call, id).await?,
+                interval => self.get_and_touch(&mut call, id, interval).await?,
             };
             let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
             Ok(record.into_session(id.clone(), data))
@@ -204,12 +205,12 @@ impl SessionManager {
     async fn get_and_touch(
         &self,
         call: &mut Call<'_>,
-        id: &LoggableId,
+        id: &SessionId,
         interval: u64,
     ) -> Result<Record, Error> {
         let mut record = self.table.get(call, id).await?;
         if record.deadlines.touch_is_due(record.idle_seconds, interval, call.now()) {
-            match self.table.touch(call, id).await {
+            match self.table.touch(call, id.loggable()).await {
                 Ok(now) => record.deadlines.idle = now.plus_seconds(record.idle_seconds),
                 // The session was alive when it was read. A later load slides its deadline.
                 Err(Error::Unavailable(_)) => {}
@@ -218,6 +219,22 @@ impl SessionManager {
             }
         }
         Ok(record)
+    }
+
+    /// Loads a session without using it: its idle deadline does not slide. For operators, and for programs that only look,
+    /// such as a poll that must not keep a session alive.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub async fn peek<T: DeserializeOwned>(&self, id: &SessionId) -> Result<Option<Session<T>>, Error> {
+        let mut call = Call::of(id.loggable(), &*self.clock);
+        let loaded = async {
+            let record = self.table.get(&mut call, id).await?;
+            let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
+            Ok(record.into_session(id.clone(), data))
+        }
+        .await;
+        found(call.end(loaded, Event::Loaded))
     }
 
     /// Saves a session's data, and the timeouts that were changed, even if another caller has saved since it was loaded.
@@ -273,7 +290,7 @@ impl SessionManager {
         let mut call = Call::of(id.loggable(), &*self.clock);
         let max_seconds = self.config.max_timeout_seconds;
         let saved = match self.encode_update(&update) {
-            Ok(update) => self.table.save(&mut call, id.loggable(), update, max_seconds).await,
+            Ok(update) => self.table.save(&mut call, id, update, max_seconds).await,
             Err(error) => Err(error),
         };
         call.end(saved, Event::Saved)
@@ -361,17 +378,18 @@ impl SessionManager {
             let mut list_expires = self.list_expires(&call);
             let mut pauses = Pauses::default();
             loop {
-                let record = self.table.get(&mut call, id.loggable()).await?;
+                let record = self.table.get(&mut call, id).await?;
                 // The transaction's condition is that the tag is still this one.
                 if !renewal.preconditions.hold(&record.etag) {
                     return Err(Error::Changed);
                 }
-                let moved = record.renewed(&renewal, call.now());
+                let mut moved = record.renewed(&renewal, call.now());
                 let data = serde_json::from_str(&moved.data).map_err(Error::Deserialize)?;
                 let new = self.new_id()?;
                 call.new_session = Some(new.loggable().clone());
-                let (before, after) = ((id.loggable(), &record), (new.loggable(), &moved));
-                let changes = self.list_changes(before, after);
+                let (before, subject) = ((id.loggable(), &record), moved.subject.clone());
+                let changes = self.list_changes(before, (new.loggable(), subject.as_ref()));
+                let after = (&new, &mut moved);
                 match self.table.rename(&mut call, before, after, &changes, list_expires).await? {
                     Transacted::Done => return Ok(moved.into_session(new, data)),
                     Transacted::ListRefused(place, list) => {
@@ -435,11 +453,7 @@ impl SessionManager {
                 Err(error) => return Err(error),
             }
             call.new_session = Some(id.clone());
-            if call.elapsed() > MORE_REQUESTS_WITHIN {
-                return Err(Error::Unavailable(
-                    "the session was renewed many times, or the table is slow".into(),
-                ));
-            }
+            call.require_time()?;
         }
     }
 
@@ -482,11 +496,10 @@ pub(crate) fn found<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
 impl Record {
     /// The record of the renewed session.
     fn renewed(&self, renewal: &Renewal<String>, now: Timestamp) -> Self {
-        let data = renewal.data.as_ref().unwrap_or(&self.data);
-        let etag = renewal.data.as_deref().map_or_else(|| self.etag.clone(), ETag::of);
+        let data = renewal.data.as_ref().unwrap_or(&self.data).clone();
         let subject = renewal.subject.as_ref().or(self.subject.as_ref()).cloned();
         let deadlines = Deadlines::new(self.timeouts(), self.created, now);
-        Self { data: data.clone(), etag, subject, deadlines, ..*self }
+        Self { data, etag: self.etag.clone(), subject, deadlines, ..*self }
     }
 
     fn into_session<T>(self, id: SessionId, data: T) -> Session<T> {

@@ -7,8 +7,11 @@ use rand::rngs::SysRng;
 
 use crate::error::Error;
 
-/// The longest pause before a second attempt. Before each further one it is twice as long.
+/// The longest pause before a second attempt. Before each further one it is twice as long, up to the longest.
 const FIRST: Duration = Duration::from_millis(20);
+
+/// The longest pause of all.
+const LONGEST: Duration = Duration::from_millis(300);
 
 /// The pauses of one call.
 pub(crate) struct Pauses {
@@ -25,7 +28,7 @@ impl Pauses {
     pub(crate) async fn next(&mut self) -> Result<(), Error> {
         let random = SysRng.try_next_u32().map_err(|error| Error::Randomness(error.into()))?;
         let pause = self.longest.mul_f64(f64::from(random) / f64::from(u32::MAX));
-        self.longest *= 2;
+        self.longest = LONGEST.min(self.longest * 2);
         tokio::time::sleep(pause).await;
         Ok(())
     }

@@ -116,12 +116,19 @@ impl<'a> Call<'a> {
     /// # Errors
     /// [`Error::Unavailable`] when the call has taken too long for another one.
     pub(crate) fn further_request(&mut self) -> Result<Timestamp, Error> {
+        self.require_time()?;
+        Ok(self.request())
+    }
+
+    /// # Errors
+    /// [`Error::Unavailable`] when the call has taken too long for another request.
+    pub(crate) fn require_time(&self) -> Result<(), Error> {
         if self.elapsed() > REQUESTS_WITHIN {
             return Err(Error::Unavailable(
                 "the call did not end in time: other writes, or a slow table".into(),
             ));
         }
-        Ok(self.request())
+        Ok(())
     }
 
     pub(crate) fn add_read(&mut self, consumed: Option<&ConsumedCapacity>) {
@@ -193,6 +200,7 @@ fn names(error: &Error) -> (&'static str, &'static str) {
         | Error::Refused(_)
         | Error::CorruptRecord(_)
         | Error::Randomness(_)
+        | Error::Encryption
         | Error::NoFreeId => ("failed", "internal"),
     }
 }

@@ -13,6 +13,10 @@ use crate::report::{Call, Event};
 use crate::session::ListedSession;
 use crate::subject::Subject;
 
+/// How many sessions a revocation ends before it takes them from the list: what it has done is kept if it does not get to its
+/// end.
+const ENDED_AT_ONCE: usize = 250;
+
 /// A session that has expired keeps its place in a full list this much longer: a touch that was sent before its deadline may
 /// still arrive.
 const EXPIRED_SECONDS: u64 = 60;
@@ -25,8 +29,7 @@ impl SessionManager {
     pub async fn sessions_of(&self, subject: &Subject) -> Result<Vec<ListedSession>, Error> {
         let mut call = Call::new(&*self.clock).for_subject(Some(subject));
         let listed = async {
-            let Some(list) = self.table.list(&mut call, subject).await? else { return Ok(Vec::new()) };
-            let mut sessions = self.table.summaries(&mut call, &list.by_deadline(), 0).await?;
+            let mut sessions = self.read_listed(&mut call, subject).await?;
             sessions.sort_by(|a, b| (b.last_used, &b.loggable_id).cmp(&(a.last_used, &a.loggable_id)));
             Ok(sessions)
         }
@@ -35,10 +38,26 @@ impl SessionManager {
         call.end(listed, Event::Listed)
     }
 
+    /// Reads the list and the records in it, again if one was renewed in between: it would appear under neither ID.
+    async fn read_listed(&self, call: &mut Call<'_>, subject: &Subject) -> Result<Vec<ListedSession>, Error> {
+        loop {
+            call.require_time()?;
+            let Some(list) = self.table.list(call, subject).await? else { return Ok(Vec::new()) };
+            let (sessions, is_renewed) = self.table.summaries(call, &list.by_deadline(), 0).await?;
+            if !is_renewed {
+                return Ok(sessions);
+            }
+        }
+    }
+
     /// Ends all sessions of a subject, or all but one: after a password change, on a stolen device, at a dismissal.
     ///
     /// When it returns, no session of the subject that was created before the call can be loaded any more, under any ID. It
     /// does not touch sessions that are created after its return. If it fails, some sessions may have ended: call it again.
+    ///
+    /// First the sessions are marked in the list: the transaction of a renewal requires a session without the mark, so from
+    /// then on their IDs are the only ones that they will ever have. Then their records are deleted, and then their places in
+    /// the list. `except` is an ID that a session has now: if that session is renewed meanwhile, it may be ended too.
     ///
     /// # Errors
     /// [`Error::CorruptRecord`]; [`Error::Unavailable`] and [`Error::Refused`] from the table.
@@ -55,41 +74,48 @@ impl SessionManager {
         except: Option<&LoggableId>,
     ) -> Result<(), Error> {
         let mut pauses = Pauses::default();
+        let mut read = None;
         loop {
-            call.further_request()?;
-            let Some(mut list) = self.table.list(call, subject).await? else { return Ok(()) };
-            if self.end_members(call, &mut list, |id| Some(id) != except).await? {
+            let mut list = match read.take() {
+                Some(list) => list,
+                None => {
+                    call.require_time()?;
+                    let Some(list) = self.table.list(call, subject).await? else { return Ok(()) };
+                    list
+                }
+            };
+            if list.mark(|id| Some(id) != except) && !self.table.replace_list(call, &mut list).await? {
+                pauses.next().await?;
+                continue;
+            }
+            let mut ending = list.ending();
+            if ending.len() <= ENDED_AT_ONCE {
+                self.end_marked(call, &mut list, &ending).await?;
                 return Ok(());
             }
-            pauses.next().await?;
+            ending.truncate(ENDED_AT_ONCE);
+            let is_current = self.end_marked(call, &mut list, &ending).await?;
+            read = is_current.then_some(list);
         }
     }
 
-    /// Ends these sessions of a list, and those that an earlier revocation has left marked. False: another write has changed
-    /// the list, and nothing was done.
-    ///
-    /// First they are marked: the transaction of a renewal requires a session without the mark, so from then on their IDs are
-    /// the only ones that they will ever have. Then their records are deleted, and then their places in the list.
-    async fn end_members(
+    /// Deletes the records of sessions that are marked in a list, and then removes them from it. False: another write has
+    /// changed the list, and their marks stay in it until the next revocation or pruning.
+    async fn end_marked(
         &self,
         call: &mut Call<'_>,
         list: &mut SubjectList,
-        is_to_end: impl Fn(&LoggableId) -> bool,
+        ending: &[LoggableId],
     ) -> Result<bool, Error> {
-        if list.mark(is_to_end) && !self.table.replace_list(call, list).await? {
-            return Ok(false);
-        }
-        let ending = list.ending();
         if ending.is_empty() {
             return Ok(true);
         }
-        self.table.delete_all(call, &ending).await?;
+        self.table.delete_all(call, ending).await?;
         call.sessions = Some(call.sessions.unwrap_or_default() + ending.len() as u64);
-        list.remove_ending();
+        list.remove(ending);
         match self.table.replace_list(call, list).await {
-            // If another write was faster, the marks stay until the next revocation, or until they are pruned.
-            Ok(_) | Err(Error::Unavailable(_)) => Ok(true),
-            Err(error) => Err(error),
+            Err(Error::Unavailable(_)) => Ok(false),
+            replaced => replaced,
         }
     }
 
@@ -115,7 +141,7 @@ impl SessionManager {
         list_expires: &mut Timestamp,
     ) -> Result<(), Error> {
         let Some(list) = list.filter(|list| list.has_live(id)) else {
-            self.table.delete_all(call, std::slice::from_ref(id)).await?;
+            self.table.delete(call, id, &Preconditions::default(), 0).await?;
             return Err(Error::NotFound(Absence::Unknown));
         };
         *list_expires = list.expires.max(*list_expires);
@@ -131,35 +157,46 @@ impl SessionManager {
     ) -> Result<(), Error> {
         let Some(mut list) = list else { return Ok(()) };
         *list_expires = list.expires.max(*list_expires);
-        list.prune(call.now());
+        list.prune(call.now().minus_seconds(EXPIRED_SECONDS));
         let max = self.config.max_per_subject;
         if list.len() < max {
             // If another write was faster, the next attempt of the transaction tells.
             return self.table.replace_list(call, &mut list).await.map(drop);
         }
         let victims = self.victims(call, &list, max).await?;
-        self.end_members(call, &mut list, |id| victims.contains(id)).await.map(drop)
+        list.mark(|id| victims.contains(id));
+        if self.table.replace_list(call, &mut list).await? {
+            self.end_marked(call, &mut list, &victims).await?;
+        }
+        Ok(())
     }
 
-    /// The sessions that leave a full list: those of its oldest that are dead, or else the oldest.
+    /// The sessions that leave a full list: those that a revocation has marked, or those that are dead, or the oldest.
     async fn victims(
         &self,
         call: &mut Call<'_>,
         list: &SubjectList,
         max: usize,
     ) -> Result<Vec<LoggableId>, Error> {
-        let mut oldest = list.by_deadline();
-        oldest.truncate(BATCH);
-        let mut alive = self.table.summaries(call, &oldest, EXPIRED_SECONDS).await?;
-        if alive.len() < oldest.len() {
-            oldest.retain(|id| alive.iter().all(|session| session.loggable_id != *id));
-            return Ok(oldest);
+        let mut marked = list.ending();
+        if !marked.is_empty() {
+            marked.truncate(BATCH);
+            return Ok(marked);
+        }
+        let mut alive = Vec::new();
+        for ids in list.by_deadline().chunks(BATCH) {
+            let (found, _) = self.table.summaries(call, ids, EXPIRED_SECONDS).await?;
+            if found.len() < ids.len() {
+                let is_dead = |id: &&LoggableId| found.iter().all(|session| session.loggable_id != **id);
+                return Ok(ids.iter().filter(is_dead).cloned().collect());
+            }
+            alive.extend(found);
         }
         match self.config.at_max_per_subject {
             AtMaxPerSubject::Refuse => Err(Error::TooManySessions { limit: max }),
             AtMaxPerSubject::EndOldest => {
                 alive.sort_by_key(|session| session.created);
-                alive.truncate(list.len() + 1 - max);
+                alive.truncate((list.len() + 1 - max).min(BATCH));
                 Ok(alive.into_iter().map(|session| session.loggable_id).collect())
             }
         }
@@ -169,12 +206,12 @@ impl SessionManager {
     pub(crate) fn list_changes<'a>(
         &self,
         (old, record): (&'a LoggableId, &'a Record),
-        (new, moved): (&'a LoggableId, &'a Record),
+        (new, subject): (&'a LoggableId, Option<&'a Subject>),
     ) -> Vec<ListChange<'a>> {
-        let deadline = moved.deadlines.absolute;
+        let deadline = record.deadlines.absolute;
         let change = |subject, action| ListChange { subject, action };
         let add = |subject| change(subject, ListAction::Add(new, deadline, self.config.max_per_subject));
-        match (&record.subject, &moved.subject) {
+        match (&record.subject, subject) {
             (None, None) => Vec::new(),
             (None, Some(after)) => vec![add(after)],
             (Some(before), Some(after)) if before == after => {

@@ -116,6 +116,7 @@ def assert_starts(**given):
         {"DynamoDbEndpointUrl": "http://dynamodb:8000"},
         {"TableName": "abc"},
         {"MaxPerSubject": "1", "AtMaxPerSubject": "end-oldest", "AuthorizerMaxDataBytes": "0"},
+        {"SealData": "true"},
         {"MaxPerSubject": "2000", "AuthorizerMaxDataBytes": "262144"},
         {"KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"},
     ],
@@ -161,6 +162,7 @@ def test_accepted_parameters_start_the_functions(given):
         {"AtMaxPerSubject": "end_oldest"},
         {"AuthorizerMaxDataBytes": "262145"},
         {"OptionalAuthorizer": "yes"},
+        {"SealData": "yes"},
     ],
     ids=str,
 )

@@ -5,7 +5,7 @@ use service::{Failure, SessionService, request, response};
 
 /// Responds with `200` and the live sessions of the subject, without their IDs.
 pub async fn handle(service: &SessionService, request: Request) -> Response<Body> {
-    service::answer(service, &request, list).await
+    service::answer_signed(service, &request, list).await
 }
 
 async fn list(service: &SessionService, request: &Request) -> Result<Response<Body>, Failure> {

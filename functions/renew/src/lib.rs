@@ -22,7 +22,10 @@ async fn renew(service: &SessionService, request: &Request) -> Result<Response<B
     let id = match request::session_id(request.headers(), settings) {
         Ok(id) => id,
         // Bad data comes first, as it does for an ID that was never issued: the two must not differ.
-        Err(no_id) => return Err(sessions.validate_data(&body.data).err().map_or(no_id, Failure::Invalid)),
+        Err(no_id) => {
+            let refused = body.data.and_then(|data| sessions.validate_data(&data).err());
+            return Err(refused.map_or(no_id, Failure::Invalid));
+        }
     };
     let renewal = Renewal { data: body.data.map(RawValue::to_owned), subject: body.subject, preconditions };
     let session = sessions.renew_with(&id, renewal).await?.ok_or(Failure::NoSession)?;

@@ -6,7 +6,7 @@ use service::{Failure, SessionService, response};
 
 /// Responds with `204`, also if there was no such session.
 pub async fn handle(service: &SessionService, request: Request) -> Response<Body> {
-    service::answer(service, &request, revoke).await
+    service::answer_signed(service, &request, revoke).await
 }
 
 async fn revoke(service: &SessionService, request: &Request) -> Result<Response<Body>, Failure> {

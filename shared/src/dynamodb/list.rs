@@ -144,9 +144,10 @@ impl SubjectList {
         ending.map(|(id, _)| id.clone()).collect()
     }
 
-    /// Removes the sessions that are marked as ending.
-    pub(crate) fn remove_ending(&mut self) {
-        self.members.retain(|_, member| !member.is_ending);
+    /// Removes sessions.
+    pub(crate) fn remove(&mut self, ids: &[LoggableId]) {
+        self.members.retain(|id, _| !ids.contains(id));
+        self.put_off_pruning();
     }
 
     /// Lets TTL delete the list once all its sessions have expired. A list without sessions it may delete tomorrow.
@@ -155,10 +156,14 @@ impl SubjectList {
         self.expires = list_expires(last.unwrap_or(now), 0);
     }
 
-    /// Removes the sessions whose absolute deadline has passed, and puts the next pruning off until there are twice as many
-    /// as now: over time, a session is pruned for less than one further write.
+    /// Removes the sessions whose absolute deadline has passed.
     pub(crate) fn prune(&mut self, now: Timestamp) {
         self.members.retain(|_, member| now < member.deadline);
+        self.put_off_pruning();
+    }
+
+    /// Until there are twice as many sessions as now: over time, a session is pruned for less than one further write.
+    fn put_off_pruning(&mut self) {
         self.prune_at = FIRST_PRUNE_AT.max(self.len() * 2);
     }
 }
@@ -183,8 +188,16 @@ pub(crate) enum ListAction<'a> {
 }
 
 impl ListChange<'_> {
-    /// The change as a part of a transaction. `expires` is when TTL may delete the list; it never becomes earlier.
+    /// The change as a part of a transaction. `expires` is when TTL may delete the list, if this session does not live longer;
+    /// it never becomes earlier.
     pub(crate) fn to_update(&self, table: &str, expires: Timestamp) -> Result<Update, Error> {
+        // A session may have been created when SESSION_MAX_TIMEOUT_SECONDS was longer.
+        let expires = match self.action {
+            ListAction::Add(_, deadline, _)
+            | ListAction::Move { deadline, .. }
+            | ListAction::Extend(_, deadline) => expires.max(list_expires(deadline, 0)),
+            ListAction::Remove(_) => expires,
+        };
         let update = Update::builder()
             .table_name(table)
             .key("id", string(key(self.subject)))

@@ -4,4 +4,5 @@ pub(crate) mod client;
 mod compression;
 mod connector;
 pub(crate) mod list;
+mod seal;
 pub(crate) mod table;

@@ -25,10 +25,11 @@ use tokio::task::JoinSet;
 
 use super::compression;
 use super::list::{ListAction, ListChange, SubjectList, key, list_expires, random_version};
+use super::seal::{self, Seal};
 use crate::clock::Timestamp;
 use crate::error::{Absence, BoxError, Error};
 use crate::etag::{ETag, ETags, Preconditions};
-use crate::id::LoggableId;
+use crate::id::{LoggableId, SessionId};
 use crate::pauses::Pauses;
 use crate::report::Call;
 use crate::session::{ListedSession, Update};
@@ -61,6 +62,7 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) data: String,
+    /// That of the stored data. A new record has one when it has been stored.
     pub(crate) etag: ETag,
     pub(crate) subject: Option<Subject>,
     pub(crate) created: Timestamp,
@@ -93,27 +95,39 @@ pub(crate) struct Table {
     name: String,
     /// Sessions that were created earlier are dead.
     not_before: Timestamp,
+    /// Whether data is stored sealed. Both forms are read.
+    seals: bool,
 }
 
 impl Table {
-    pub(crate) fn new(client: Client, name: String, not_before: Timestamp) -> Self {
+    pub(crate) fn new(client: Client, name: String, not_before: Timestamp, seals: bool) -> Self {
         let retrying = client.config().to_builder().retry_classifier(TransactionConflicts).build();
-        Self { client: Client::from_conf(retrying), name, not_before }
+        Self { client: Client::from_conf(retrying), name, not_before, seals }
+    }
+
+    /// The form in which the data of a session is stored, and its tag.
+    fn encode(&self, id: &SessionId, data: &str) -> Result<(AttributeValue, ETag), Error> {
+        if self.seals {
+            let seal = Seal::of(id);
+            Ok((seal.seal(data)?, seal.etag(data)?))
+        } else {
+            Ok((compression::to_attribute(data), ETag::of(data)))
+        }
     }
 
     /// Stores a new record of a session without a subject. False: the key is taken.
     pub(crate) async fn insert(
         &self,
         call: &mut Call<'_>,
-        id: &LoggableId,
-        record: &Record,
+        id: &SessionId,
+        record: &mut Record,
     ) -> Result<bool, Error> {
         call.request();
         let put = self
             .client
             .put_item()
             .table_name(&self.name)
-            .set_item(Some(record.to_item(id)))
+            .set_item(Some(self.to_item(id, record)?))
             .condition_expression(NOT_TAKEN)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         match put.customize().config_override(self.one_attempt()).send().await {
@@ -130,8 +144,8 @@ impl Table {
     pub(crate) async fn insert_listed(
         &self,
         call: &mut Call<'_>,
-        id: &LoggableId,
-        record: &Record,
+        id: &SessionId,
+        record: &mut Record,
         change: ListChange<'_>,
         list_expires: Timestamp,
     ) -> Result<Transacted, Error> {
@@ -155,20 +169,28 @@ impl Table {
         Builder::new().retry_config(retries.with_max_attempts(1))
     }
 
-    fn put_new(&self, id: &LoggableId, record: &Record) -> Result<Put, Error> {
+    /// The item of a record, whose tag becomes that of the stored data.
+    fn to_item(&self, id: &SessionId, record: &mut Record) -> Result<Item, Error> {
+        let (data, etag) = self.encode(id, &record.data)?;
+        record.etag = etag;
+        Ok(record.to_item(id.loggable(), data))
+    }
+
+    fn put_new(&self, id: &SessionId, record: &mut Record) -> Result<Put, Error> {
         Put::builder()
             .table_name(&self.name)
-            .set_item(Some(record.to_item(id)))
+            .set_item(Some(self.to_item(id, record)?))
             .condition_expression(NOT_TAKEN)
             .build()
             .map_err(|error| Error::Refused(error.into()))
     }
 
     /// The record of a live session.
-    pub(crate) async fn get(&self, call: &mut Call<'_>, id: &LoggableId) -> Result<Record, Error> {
-        let item = self.get_item(call, id.as_str()).await?.ok_or(Error::NotFound(Absence::Unknown))?;
+    pub(crate) async fn get(&self, call: &mut Call<'_>, id: &SessionId) -> Result<Record, Error> {
+        let item = self.get_item(call, id.loggable().as_str()).await?;
+        let item = item.ok_or(Error::NotFound(Absence::Unknown))?;
         self.require_alive(&item, call.now())?;
-        Record::from_item(item)
+        Record::from_item(id, item)
     }
 
     /// The list of a subject's sessions.
@@ -202,7 +224,7 @@ impl Table {
         call: &mut Call<'_>,
         list: &mut SubjectList,
     ) -> Result<bool, Error> {
-        list.shorten_expires(call.request());
+        list.shorten_expires(call.further_request()?);
         let version = random_version()?;
         let put = self
             .client
@@ -223,15 +245,16 @@ impl Table {
         }
     }
 
-    /// The records of these sessions that are alive, or expired at most `grace_seconds` ago. Their data is not returned, but
-    /// DynamoDB bills it.
+    /// The records of these sessions that are alive, or expired at most `grace_seconds` ago; and whether one of them has been
+    /// renewed. Their data is not returned, but DynamoDB bills it.
     pub(crate) async fn summaries(
         &self,
         call: &mut Call<'_>,
         ids: &[LoggableId],
         grace_seconds: u64,
-    ) -> Result<Vec<ListedSession>, Error> {
-        let mut found = Vec::new();
+    ) -> Result<(Vec<ListedSession>, bool), Error> {
+        let (mut found, mut is_renewed) = (Vec::new(), false);
+        let mut pauses = Pauses::default();
         for ids in ids.chunks(BATCH) {
             let mut keys = self.keys(ids)?;
             // DynamoDB returns at most 16 MB at once, and says what is left.
@@ -248,14 +271,17 @@ impl Table {
                 for item in items {
                     match self.require_alive(&item, earlier) {
                         Ok(()) => found.push(summary(&item)?),
-                        Err(Error::NotFound(_)) => {}
+                        Err(Error::NotFound(absence)) => is_renewed |= absence == Absence::Superseded,
                         Err(error) => return Err(error),
                     }
                 }
                 keys = output.unprocessed_keys.and_then(|keys| keys.into_values().next());
+                if keys.is_some() {
+                    pauses.next().await?;
+                }
             }
         }
-        Ok(found)
+        Ok((found, is_renewed))
     }
 
     fn keys(&self, ids: &[LoggableId]) -> Result<Option<KeysAndAttributes>, Error> {
@@ -318,9 +344,9 @@ impl Table {
     }
 
     /// Slides the idle deadline of a live session and reads its record, in one request.
-    pub(crate) async fn touch_and_get(&self, call: &mut Call<'_>, id: &LoggableId) -> Result<Record, Error> {
+    pub(crate) async fn touch_and_get(&self, call: &mut Call<'_>, id: &SessionId) -> Result<Record, Error> {
         let now = call.request();
-        Record::from_item(self.send_touch(call, id, now, ReturnValue::AllNew).await?)
+        Record::from_item(id, self.send_touch(call, id.loggable(), now, ReturnValue::AllNew).await?)
     }
 
     async fn send_touch(
@@ -348,13 +374,12 @@ impl Table {
     pub(crate) async fn save(
         &self,
         call: &mut Call<'_>,
-        id: &LoggableId,
+        id: &SessionId,
         update: Update<String>,
         max_seconds: u64,
     ) -> Result<Saved, Error> {
         let now = call.request();
-        let new_etag = update.data.as_deref().map(ETag::of);
-        let request = self.save_request(id, &update, new_etag.as_ref(), now);
+        let (request, new_etag) = self.save_request(id, &update, now)?;
         // The list of its subject has the absolute deadline of a session too.
         let request = match update.absolute_timeout_seconds {
             Some(_) => and(request, "attribute_not_exists(subject)"),
@@ -388,7 +413,7 @@ impl Table {
     async fn save_listed(
         &self,
         call: &mut Call<'_>,
-        id: &LoggableId,
+        id: &SessionId,
         update: &Update<String>,
         absolute_seconds: u64,
         max_seconds: u64,
@@ -405,12 +430,11 @@ impl Table {
             }
             let subject = subject(&item)?.ok_or(Error::CorruptRecord("subject"))?;
             // A transaction does not return the tag that is stored, so it must be the one that was seen.
-            let new_etag = update.data.as_deref().map(ETag::of);
-            let request = self.save_request(id, update, new_etag.as_ref(), now);
+            let (request, new_etag) = self.save_request(id, update, now)?;
             let request = and(request, "subject = :subject AND etag = :seen")
                 .expression_attribute_values(":subject", string(subject.as_str()))
                 .expression_attribute_values(":seen", string(seen.as_str()));
-            let action = ListAction::Extend(id, created.plus_seconds(absolute_seconds));
+            let action = ListAction::Extend(id.loggable(), created.plus_seconds(absolute_seconds));
             let list = ListChange { subject: &subject, action };
             let transaction = self
                 .client
@@ -432,7 +456,7 @@ impl Table {
                     item = changed;
                     continue;
                 }
-                Transacted::ListRefused(_, Some(list)) if list.has_live(id) => {
+                Transacted::ListRefused(_, Some(list)) if list.has_live(id.loggable()) => {
                     expires = expires.max(list.expires);
                 }
                 // It is not dead yet.
@@ -445,14 +469,17 @@ impl Table {
         }
     }
 
+    /// The request, and the tag of the new data.
     fn save_request(
         &self,
-        id: &LoggableId,
+        id: &SessionId,
         update: &Update<String>,
-        new_etag: Option<&ETag>,
         now: Timestamp,
-    ) -> UpdateItemFluentBuilder {
-        let (mut request, data) = set_data(self.update_item(id, now), update.data.as_deref(), new_etag);
+    ) -> Result<(UpdateItemFluentBuilder, Option<ETag>), Error> {
+        let encoded = update.data.as_ref().map(|data| self.encode(id, data)).transpose()?;
+        let (data, new_etag) = encoded.unzip();
+        let request = self.update_item(id.loggable(), now);
+        let (mut request, data) = set_data(request, data, new_etag.as_ref());
         let mut set = vec![data];
         match update.idle_timeout_seconds {
             Some(seconds) => {
@@ -471,9 +498,10 @@ impl Table {
         for (name, tag) in tags {
             request = request.expression_attribute_values(name, string(tag));
         }
-        request
+        let request = request
             .update_expression(format!("SET {}", set.join(", ")))
-            .condition_expression(format!("{ALIVE}{condition}"))
+            .condition_expression(format!("{ALIVE}{condition}"));
+        Ok((request, new_etag))
     }
 
     /// Moves a live session from the ID `old`, where its record is still `record`, to the ID `new`, where it is `moved`,
@@ -482,12 +510,12 @@ impl Table {
         &self,
         call: &mut Call<'_>,
         (old, record): (&LoggableId, &Record),
-        (new, moved): (&LoggableId, &Record),
+        (new, moved): (&SessionId, &mut Record),
         changes: &[ListChange<'_>],
         list_expires: Timestamp,
     ) -> Result<Transacted, Error> {
         let now = call.request();
-        let tombstone = self.to_tombstone(old, new, record, now)?;
+        let tombstone = self.to_tombstone(old, new.loggable(), record, now)?;
         let mut transaction = self
             .client
             .transact_write_items()
@@ -627,7 +655,7 @@ impl Record {
     /// The record of a session that is created now.
     pub(crate) fn new(data: String, timeouts: Timeouts, subject: Option<Subject>, now: Timestamp) -> Self {
         Self {
-            etag: ETag::of(&data),
+            etag: ETag::of_digest(&[]),
             data,
             subject,
             created: now,
@@ -636,10 +664,10 @@ impl Record {
         }
     }
 
-    fn to_item(&self, id: &LoggableId) -> Item {
+    fn to_item(&self, id: &LoggableId, data: AttributeValue) -> Item {
         let mut item = HashMap::from([
             ("id".into(), string(id.as_str())),
-            ("data".into(), compression::to_attribute(&self.data)),
+            ("data".into(), data),
             ("etag".into(), string(self.etag.as_str())),
             ("created".into(), time(self.created)),
             ("idle_timeout".into(), number(self.idle_seconds)),
@@ -650,12 +678,15 @@ impl Record {
         item
     }
 
-    fn from_item(mut item: Item) -> Result<Self, Error> {
+    fn from_item(id: &SessionId, mut item: Item) -> Result<Self, Error> {
+        let data = match item.remove("data") {
+            Some(AttributeValue::B(value)) if seal::is_sealed(value.as_ref()) => {
+                Seal::of(id).open(value.as_ref())
+            }
+            value => value.and_then(compression::from_attribute),
+        };
         Ok(Self {
-            data: item
-                .remove("data")
-                .and_then(compression::from_attribute)
-                .ok_or(Error::CorruptRecord("data"))?,
+            data: data.ok_or(Error::CorruptRecord("data"))?,
             etag: etag(&mut item)?,
             subject: subject(&item)?,
             created: timestamp(&item, "created")?,
@@ -676,14 +707,14 @@ impl Record {
 /// Adds the new data to a save, and returns the part of its `SET` for it.
 fn set_data(
     request: UpdateItemFluentBuilder,
-    data: Option<&str>,
+    data: Option<AttributeValue>,
     etag: Option<&ETag>,
 ) -> (UpdateItemFluentBuilder, &'static str) {
     match (data, etag) {
         (Some(data), Some(etag)) => {
             let request = request
                 .expression_attribute_names("#data", "data") // a reserved word
-                .expression_attribute_values(":data", compression::to_attribute(data))
+                .expression_attribute_values(":data", data)
                 .expression_attribute_values(":etag", string(etag.as_str()));
             (request, "#data = :data, etag = :etag")
         }
@@ -844,6 +875,10 @@ fn transacted(
     let reasons = cancelled.cancellation_reasons();
     let is =
         |reason: &CancellationReason, codes: &[&str]| reason.code().is_some_and(|code| codes.contains(&code));
+    // What the conditions have met may be half of the other transaction.
+    if reasons.iter().take(lists).any(|reason| is(reason, &["TransactionConflict"])) {
+        return Ok(Transacted::Conflict);
+    }
     let refused = reasons.iter().position(|reason| is(reason, &["ConditionalCheckFailed"]));
     if let Some((refused, reason)) = refused.and_then(|place| Some((place, reasons.get(place)?))) {
         return Ok(match refused.checked_sub(lists) {
@@ -948,20 +983,25 @@ fn deadlines(item: &Item) -> Result<Deadlines, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::SessionId;
 
     fn record() -> Record {
         let timeouts = Timeouts { idle_seconds: 30, absolute_seconds: 100 };
-        Record::new(r#"{"a":1}"#.into(), timeouts, None, Timestamp::from_epoch_seconds(1_800_000_000))
+        let data = r#"{"a":1}"#;
+        let now = Timestamp::from_epoch_seconds(1_800_000_000);
+        Record { etag: ETag::of(data), ..Record::new(data.into(), timeouts, None, now) }
+    }
+
+    fn id() -> SessionId {
+        "WaHnSSou4d5Rq0k11vFGafe4sjMrkwiVhNziIWLLwMc".parse().unwrap()
     }
 
     fn item() -> Item {
-        record().to_item(SessionId::generate(32).unwrap().loggable())
+        record().to_item(id().loggable(), compression::to_attribute(&record().data))
     }
 
     #[test]
     fn a_record_comes_back_from_its_item() {
-        let back = Record::from_item(item()).unwrap();
+        let back = Record::from_item(&id(), item()).unwrap();
         assert_eq!(back.data, record().data);
         assert_eq!(back.etag, record().etag);
         assert_eq!(back.created, record().created);
@@ -986,7 +1026,7 @@ mod tests {
                 if let Some(value) = broken {
                     item.insert(attribute.into(), value);
                 }
-                let error = Record::from_item(item).unwrap_err();
+                let error = Record::from_item(&id(), item).unwrap_err();
                 assert!(matches!(error, Error::CorruptRecord(named) if named == attribute), "{error:?}");
             }
         }

@@ -72,6 +72,7 @@ async fn the_log_names_a_subject_by_its_hash() {
     service.revoke_all("alice").await;
     let revoked = log.one("revoked", "ok");
     assert_eq!((&revoked["loggable_subject"], &revoked["sessions"]), (&json!(digest), &json!(2)));
+    assert_eq!(revoked["requests"], 5, "two of them end the sessions");
     let body = json!({ "loggable_session_id": id.loggable().as_str() });
     service.post_revoke().json(&body).send().await;
     assert_eq!(log.one("refused", "unknown")["loggable_session_id"], id.loggable().as_str());

@@ -8,5 +8,6 @@ mod library;
 mod log;
 mod preconditions;
 mod renewal;
+mod sealed;
 mod subjects;
 mod verbs;

@@ -6,7 +6,9 @@ use dynamodb_web_session::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Service, cookies};
+use service::SessionService;
+
+use crate::harness::{Action, Answer, Service, cookies};
 
 fn subject(text: &str) -> Subject {
     text.parse().unwrap()
@@ -273,7 +275,7 @@ async fn expired_sessions_leave_the_list_with_a_later_login() {
     for _ in 0..3 {
         service.create_with(json!({ "subject": "alice", "absolute_timeout_seconds": 100 })).await;
     }
-    service.clock.advance(100);
+    service.clock.advance(160); // a clock that is a minute slow has seen them end too
     for _ in 0..5 {
         service.create_for("alice").await;
     }
@@ -429,6 +431,79 @@ async fn the_list_outlives_its_sessions_when_the_maximum_timeout_is_lowered() {
     long.timeouts.idle_seconds = 3000;
     sessions.save(&mut long).await.unwrap();
     assert!(expires().await >= long.absolute_deadline().epoch_seconds());
+}
+
+/// A login of a session that was created when longer timeouts were allowed.
+#[tokio::test]
+async fn a_list_outlives_a_session_that_was_created_under_a_longer_maximum() {
+    let service = Service::start().await;
+    let month = Timeouts { idle_seconds: 2_592_000, absolute_seconds: 2_592_000 };
+    let long = service.sessions.create_with(json!({}), month).await.unwrap();
+    let config = Config { max_timeout_seconds: 3600, ..service.sessions.config().clone() };
+    let renewed =
+        service.other_manager(config).renew_for::<Value>(long.id(), subject("alice")).await.unwrap().unwrap();
+    let expires =
+        service.list_item("alice").await.unwrap()["expires"].as_n().unwrap().parse::<u64>().unwrap();
+    assert!(expires >= renewed.absolute_deadline().epoch_seconds());
+}
+
+/// The dead sessions are found wherever they are in the list, and the oldest is the oldest of all.
+#[tokio::test]
+async fn a_full_list_of_hundreds_is_searched_to_its_end() {
+    for at_max in [AtMaxPerSubject::Refuse, AtMaxPerSubject::EndOldest] {
+        let service = Service::with(at_most(150, at_max)).await;
+        let create = async |absolute: u64| {
+            service.create_with(json!({ "subject": "alice", "absolute_timeout_seconds": absolute })).await
+        };
+        let oldest = create(50_000).await;
+        service.clock.advance(1);
+        let mut ids = Vec::new();
+        for n in 0..149 {
+            ids.push(create(10_000 + n).await);
+        }
+        service.clear(&ids[140]).await;
+        create(10_000).await;
+        let refused = service.post().json(&json!({ "subject": "alice" })).send().await;
+        match at_max {
+            AtMaxPerSubject::Refuse => drop(refused.problem(409)),
+            AtMaxPerSubject::EndOldest => service.load(&oldest).await.problem(404).clear(),
+        }
+        assert_eq!(service.list("alice").await.len(), 150);
+        service.load(&ids[0]).await.assert_status(200);
+    }
+}
+
+/// Between the list and the records, a renewal gives the session another ID.
+#[tokio::test]
+async fn a_list_does_not_miss_a_session_that_is_renewed_meanwhile() {
+    let service = Service::start().await;
+    let id = service.create_for("alice").await;
+    let (sessions, holder) = (service.other_manager(service.sessions.config().clone()), id.clone());
+    let (sender, renewed) = tokio::sync::oneshot::channel();
+    service.proxy.on_next(async |get| Action::Forward(get));
+    service.proxy.on_next(async move |batch| {
+        sender.send(sessions.renew::<Value>(&holder).await.unwrap().unwrap()).ok().unwrap();
+        Action::Forward(batch)
+    });
+    let listed = service.list("alice").await;
+    assert_eq!(listed, [renewed.await.unwrap().loggable_id().to_string()]);
+}
+
+/// Back ends of a deployment for browsers sign their calls, and send no header that only browsers send.
+#[tokio::test]
+async fn list_and_revoke_need_no_header_of_a_browser() {
+    let service = Service::start().await;
+    let settings = cookies();
+    let served = SessionService { sessions: service.sessions.clone(), settings };
+    let request = || {
+        let mut request = lambda_http::Request::new(r#"{"subject":"alice"}"#.into());
+        *request.method_mut() = lambda_http::http::Method::POST;
+        request.headers_mut().insert("content-type", "application/json".parse().unwrap());
+        request
+    };
+    assert_eq!(list::handle(&served, request()).await.status(), 200);
+    assert_eq!(revoke::handle(&served, request()).await.status(), 204);
+    assert_eq!(create::handle(&served, request()).await.status(), 403);
 }
 
 #[tokio::test]

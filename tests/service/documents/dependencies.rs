@@ -5,7 +5,7 @@ use std::process::Command;
 
 #[test]
 fn no_function_links_the_embedded_dynamodb() {
-    for function in ["create", "load", "save", "renew", "clear"] {
+    for function in ["create", "load", "save", "renew", "clear", "list", "revoke", "authorize"] {
         let tree = Command::new(env!("CARGO"))
             .args(["tree", "--offline", "--edges", "normal,build", "--prefix", "none", "--package", function])
             .output()
@@ -22,7 +22,18 @@ fn no_function_links_the_embedded_dynamodb() {
 fn every_dependency_of_the_functions_has_its_reason() {
     let policy = include_str!("../../../SECURITY.md");
     let mut wanted = BTreeSet::new();
-    for package in ["dynamodb-web-session", "service", "create", "load", "save", "renew", "clear"] {
+    for package in [
+        "dynamodb-web-session",
+        "service",
+        "create",
+        "load",
+        "save",
+        "renew",
+        "clear",
+        "list",
+        "revoke",
+        "authorize",
+    ] {
         let tree = Command::new(env!("CARGO"))
             .args(["tree", "--offline", "--edges", "normal,build", "--prefix", "none", "--depth", "1"])
             .args(["--format", "{p}", "--package", package])

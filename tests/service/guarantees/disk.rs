@@ -1,5 +1,6 @@
 //! `cargo run -- --data FILE`: acknowledged writes survive kills of the process and a full disk.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,6 +51,33 @@ async fn count_up(url: String, id: SessionId, from: u64, acknowledged: Arc<Atomi
             None => return,
         }
         all.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// No run of eight bytes of sealed data is in any file of the table. Plain data is found.
+#[tokio::test]
+async fn the_file_of_the_table_has_no_run_of_sealed_data() {
+    let folder = Folder::new("sealed");
+    let text = "It was the best of times, it was the worst of times";
+    for (seal, is_found) in [("true", false), ("false", true)] {
+        let file = folder.join(&format!("{seal}.db"));
+        let server = LocalServer::start(&["--data", file.to_str().unwrap()], &[("SESSION_SEAL", seal)]).await;
+        let id = server.create(json!({ "text": text })).await;
+        assert_eq!(save(&server.url, &id, json!({ "text": text, "n": 2 })).await, Some(204));
+        let renew =
+            reqwest::Client::new().post(format!("{}/renew", server.url)).header("x-session-id", id.expose());
+        assert_eq!(renew.send().await.unwrap().json::<Value>().await.unwrap()["data"]["text"], text);
+        assert!(server.stop("-TERM").await.status.success());
+        let files: Vec<_> = std::fs::read_dir(&folder.0).unwrap().map(|file| file.unwrap().path()).collect();
+        let files = files.iter().filter(|path| path.to_string_lossy().contains(&format!("{seal}.db")));
+        let bytes: Vec<_> = files.flat_map(|path| std::fs::read(path).unwrap()).collect();
+        assert!(bytes.len() > 4096);
+        // SQLite may hold a text in base64 too.
+        let encoded = BASE64_STANDARD.encode(text);
+        let runs = [text.as_bytes(), encoded.as_bytes()].into_iter().flat_map(|text| text.windows(8));
+        let runs: HashSet<_> = runs.collect();
+        let found = bytes.windows(8).filter(|window| runs.contains(window)).count();
+        assert_eq!(found > 0, is_found, "{seal}: {found} runs");
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use dynamodb_web_session::SessionId;
+use dynamodb_web_session::{Config, SessionId};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -430,6 +430,12 @@ async fn counter_example(service: Service) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_at_once_are_linearizable() {
     assert_eq!(counter_example(Service::start().await).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_at_once_on_sealed_sessions_are_linearizable() {
+    let service = Service::with(Config { seal: true, ..Config::default() }).await;
+    assert_eq!(counter_example(service).await, None);
 }
 
 /// One request in ten fails before it is carried out. One in ten fails afterwards, except a save without `If-Match`:

@@ -268,10 +268,10 @@ async fn a_hot_subject_is_served_or_told_to_retry() {
 
 /// Long before DynamoDB's limit of 400 KB the subject is told that it has too many sessions. Others are not affected.
 ///
-/// `SUBJECT_LOGINS` is the number of logins; 2,080 by default.
+/// `SUBJECT_LOGINS` is the number of logins; 2,008 by default.
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_sessions_of_one_subject() {
-    let logins = std::env::var("SUBJECT_LOGINS").map_or(2080, |text| text.parse().unwrap());
+    let logins = std::env::var("SUBJECT_LOGINS").map_or(2008, |text| text.parse().unwrap());
     let service = Arc::new(Service::start().await);
     let mut callers = JoinSet::new();
     let counts = Arc::new(std::sync::Mutex::new((0, 0)));
