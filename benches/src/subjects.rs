@@ -29,7 +29,7 @@ pub fn run() {
     let post = |path: &str, id: Option<&str>, body: Value| event("POST", path, id, Some(body.to_string()));
     // The first call of each function opens its connection.
     for function in [&mut create, &mut list, &mut revoke] {
-        function.call(&post("/session/list", None, json!({ "subject": "nobody" })));
+        function.call(&post("/session/list", None, json!({ "subject": "carol" })));
     }
     for sessions in SESSIONS {
         let subject = json!({ "subject": format!("with {sessions}") });

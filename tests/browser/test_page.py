@@ -109,8 +109,10 @@ def test_two_renewals_at_once_leave_the_browser_logged_in(browser, start):
           .then((responses) => responses.slice(0, 2).map((response) => response.status).sort())
           .then(async (statuses) => done([statuses, (await fetch('/session')).status]));
     """
-    for _ in range(20):
-        assert browser.execute_async_script(script) == [[200, 404], 200]
+    outcomes = [browser.execute_async_script(script) for _ in range(20)]
+    # On a busy machine the browser may send the second renewal after the response to the first, with the new cookie.
+    assert [[200, 404], 200] in outcomes
+    assert all(outcome in ([[200, 404], 200], [[200, 200], 200]) for outcome in outcomes), outcomes
 
 
 def test_every_control_has_a_name_and_is_reachable_by_tab(browser, start):

@@ -21,7 +21,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use super::table::{Item, number, string, time, timestamp, whole_number};
+use super::item::{Item, number, string, time, timestamp, whole_number};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::id::LoggableId;

@@ -24,6 +24,7 @@ use aws_sdk_dynamodb::types::{
 use tokio::task::JoinSet;
 
 use super::compression;
+use super::item::{Item, number, string, time, timestamp, whole_number};
 use super::list::{ListAction, ListChange, SubjectList, key, list_expires, random_version};
 use super::seal::{self, Seal};
 use crate::clock::Timestamp;
@@ -55,8 +56,6 @@ pub(crate) const BATCH: usize = 100;
 
 /// How many records a revocation deletes at the same time.
 const DELETES_AT_ONCE: usize = 16;
-
-pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// The contents of one item of the table.
 #[derive(Clone, Debug)]
@@ -922,35 +921,12 @@ where
     if may_pass { Error::Unavailable(error.into()) } else { Error::Refused(error.into()) }
 }
 
-pub(super) fn string(text: impl Into<String>) -> AttributeValue {
-    AttributeValue::S(text.into())
-}
-
-pub(super) fn number(number: u64) -> AttributeValue {
-    AttributeValue::N(number.to_string())
-}
-
-pub(super) fn time(timestamp: Timestamp) -> AttributeValue {
-    number(timestamp.epoch_seconds())
-}
-
 fn etag(item: &mut Item) -> Result<ETag, Error> {
     let text = match item.remove("etag") {
         Some(AttributeValue::S(text)) => ETag::stored(text),
         _ => None,
     };
     text.ok_or(Error::CorruptRecord("etag"))
-}
-
-pub(super) fn whole_number(item: &Item, attribute: &'static str) -> Result<u64, Error> {
-    match item.get(attribute) {
-        Some(AttributeValue::N(number)) => number.parse().map_err(|_| Error::CorruptRecord(attribute)),
-        _ => Err(Error::CorruptRecord(attribute)),
-    }
-}
-
-pub(super) fn timestamp(item: &Item, attribute: &'static str) -> Result<Timestamp, Error> {
-    whole_number(item, attribute).map(Timestamp::from_epoch_seconds)
 }
 
 fn subject(item: &Item) -> Result<Option<Subject>, Error> {

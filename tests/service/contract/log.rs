@@ -78,6 +78,19 @@ async fn the_log_names_a_subject_by_its_hash() {
     assert_eq!(log.one("refused", "unknown")["loggable_session_id"], id.loggable().as_str());
 }
 
+/// It can be guessed, if the subject is an e-mail address.
+#[tokio::test]
+async fn below_the_level_a_line_does_not_name_the_subject() {
+    let service = Service::start().await;
+    let log = Log::at(LevelFilter::WARN);
+    service.create_for("alice").await;
+    service.list("alice").await;
+    service.revoke_all("alice").await;
+    let lines = log.take();
+    assert_eq!(lines.len(), 3, "their metrics");
+    assert!(!format!("{lines:?}").contains("loggable"), "{lines:?}");
+}
+
 #[tokio::test]
 async fn the_log_says_why_there_is_no_session_for_each_call() {
     let config =

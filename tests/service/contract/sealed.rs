@@ -1,4 +1,4 @@
-//! Sealed data: whoever reads the table reads no data.
+//! Sealed data: the table holds no readable data.
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;

@@ -85,7 +85,7 @@ async fn a_save_cannot_set_the_subject() {
 
 /// The browser would choose it.
 #[tokio::test]
-async fn in_cookie_transport_nobody_can_set_a_subject_and_the_calls_for_operators_do_not_exist() {
+async fn in_cookie_transport_a_subject_is_refused_and_the_calls_for_operators_do_not_exist() {
     let service = Service::served(cookies()).await;
     let body = json!({ "subject": "alice" });
     let detail = service.post().by_page().json(&body).send().await.problem(400);
@@ -178,7 +178,7 @@ async fn a_revocation_ends_the_sessions_of_one_subject() {
     service.load(&of_bob).await.assert_status(200);
     let after = service.create_for("alice").await;
     assert_eq!(service.list("alice").await, loggable(&[&after]));
-    let answer = service.revoke_all("nobody").await;
+    let answer = service.revoke_all("carol").await;
     assert_eq!((answer.status.as_u16(), answer.body.as_str()), (204, ""));
 }
 
@@ -357,7 +357,7 @@ async fn one_more_session_than_the_maximum_can_end_the_oldest() {
     assert_eq!(service.list("alice").await, loggable(&[login.id()]));
 }
 
-/// Somebody whose browser forgot the session must not be locked out by it.
+/// A user whose browser has lost the session must not be locked out by it.
 #[tokio::test]
 async fn cleared_and_expired_sessions_do_not_count_towards_the_maximum() {
     for at_max in [AtMaxPerSubject::Refuse, AtMaxPerSubject::EndOldest] {

@@ -2,6 +2,7 @@
 //! and whatever fails.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dynamodb_web_session::{Config, Error, MAX_PER_SUBJECT, SessionId, Subject};
@@ -173,6 +174,52 @@ async fn a_revocation_that_fails_half_way_is_completed_by_the_next() {
         }
     }
     assert_eq!(outcomes.keys().collect::<Vec<_>>(), [&204, &500, &503], "{outcomes:?}");
+}
+
+/// What a revocation of many sessions has done is kept when it fails, so that its repetition gets further.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_of_many_goes_on_where_it_stopped() {
+    const FIRST_PART: usize = 250;
+    let service = Service::start().await;
+    let alice: Subject = "alice".parse().unwrap();
+    for _ in 0..FIRST_PART + 10 {
+        service.sessions.create_for((), alice.clone()).await.unwrap();
+    }
+    // The read, the mark, and the deletes and the list of the first part.
+    let left = AtomicUsize::new(1 + 1 + FIRST_PART + 1);
+    service.proxy.on_every(move |body| {
+        let is_left =
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        let denied = r#"{"__type":"com.amazonaws.dynamodb.v20120810#AccessDeniedException"}"#;
+        if is_left { Action::Forward(body) } else { Action::Respond(400, denied.to_owned()) }
+    });
+    service.revoke_all("alice").await.problem(500);
+    service.proxy.on_every(Action::Forward);
+    service.proxy.forget();
+    service.revoke_all("alice").await.assert_status(204);
+    let deletes = service.proxy.operations().iter().filter(|operation| *operation == "DeleteItem").count();
+    assert_eq!(deletes, 10);
+    assert_eq!(service.records().await, 1, "the list");
+}
+
+/// The condition has met half of another renewal: the session must not be taken for one that is being ended.
+#[tokio::test]
+async fn a_renewal_that_meets_another_on_both_items_tries_again() {
+    let service = Service::start().await;
+    let id = service.create_for("alice").await;
+    service.proxy.forget();
+    service.proxy.on_next(async |get| Action::Forward(get));
+    service.proxy.on_next(async |_| {
+        let reasons = r#"[{"Code":"TransactionConflict"},{"Code":"None"},{"Code":"ConditionalCheckFailed"}]"#;
+        let cancelled = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+        Action::Respond(400, format!(r#"{{"__type":"{cancelled}","CancellationReasons":{reasons}}}"#))
+    });
+    service.renew(&id).await.assert_status(200);
+    assert_eq!(
+        service.proxy.operations(),
+        ["GetItem", "TransactWriteItems", "GetItem", "TransactWriteItems"],
+        "and nothing was deleted"
+    );
 }
 
 /// As when Lambda ends a function in the middle.
