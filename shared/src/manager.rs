@@ -56,7 +56,7 @@ impl SessionManager {
     /// `config` says otherwise. Nothing is sent yet.
     ///
     /// # Errors
-    /// The first setting in `config` that is not accepted.
+    /// The first setting in `config` that is not accepted. There is no Region.
     pub async fn connect(config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
         Self::new(client::from_aws_config(&config).await?, config)

@@ -37,7 +37,15 @@ pub(crate) async fn from_aws_config(config: &Config) -> Result<Client, ConfigErr
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));
     }
-    let mut client = Builder::from(&loader.load().await);
+    let aws = loader.load().await;
+    if aws.region().is_none() {
+        return Err(ConfigError {
+            variable: "AWS_REGION",
+            accepted: "an AWS Region, such as us-east-1".into(),
+            given: "neither set nor in the profile".into(),
+        });
+    }
+    let mut client = Builder::from(&aws);
     if let Some(url) = &config.endpoint_url {
         // Here and not on the loader, whose URL AWS_ENDPOINT_URL_DYNAMODB would override.
         client = client.endpoint_url(url);

@@ -6,6 +6,7 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::{FinalizerInterceptorContextRef, InterceptorContext};
 use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction, RetryConfig};
@@ -21,6 +22,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, KeysAndAttributes, Put, ReturnConsumedCapacity, ReturnValue,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as UpdatePart,
 };
+use aws_smithy_runtime_api::client::result::DispatchFailure;
 use tokio::task::JoinSet;
 
 use super::compression;
@@ -902,7 +904,8 @@ where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
     let may_pass = match &error {
-        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        SdkError::DispatchFailure(failure) => !lacks_credentials(failure),
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
         SdkError::ServiceError(answer) => {
             answer.raw().status().is_server_error()
                 || matches!(
@@ -919,6 +922,19 @@ where
         _ => false,
     };
     if may_pass { Error::Unavailable(error.into()) } else { Error::Refused(error.into()) }
+}
+
+/// Whether a request was not sent because there are no credentials, or they are configured wrongly.
+fn lacks_credentials(failure: &DispatchFailure) -> bool {
+    let mut cause = failure.as_connector_error().and_then(StdError::source);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref() {
+            use CredentialsError::{CredentialsNotLoaded, InvalidConfiguration};
+            return matches!(error, CredentialsNotLoaded(_) | InvalidConfiguration(_));
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn etag(item: &mut Item) -> Result<ETag, Error> {

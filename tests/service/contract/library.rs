@@ -2,6 +2,8 @@
 
 use std::env::VarError;
 
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{Credentials, Region};
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -10,6 +12,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder, Connector};
 use dynamodb_web_session::{
     Absence, Clock, Config, Error, Preconditions, SessionManager, Timeouts, Update, Variables, aws_defaults,
+    chain,
 };
 use serde_json::{Value, json};
 use service::Settings;
@@ -144,6 +147,34 @@ async fn the_connector_of_the_sdk_reaches_dynamodb_through_an_http_proxy() {
         "the request passed the proxy: the endpoint has no address"
     );
     assert_eq!(service.load(session.id()).await.data(), json!({ "by": "proxy" }));
+}
+
+#[derive(Clone, Debug)]
+struct FailingCredentials(fn() -> CredentialsError);
+
+impl ProvideCredentials for FailingCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(Err(self.0()))
+    }
+}
+
+/// A retry does not help a program without credentials. It may help one whose provider of credentials fails.
+#[tokio::test]
+async fn without_credentials_a_call_is_refused() {
+    let service = Service::start().await;
+    let create = async |error| {
+        let client = service.dynamodb.config().to_builder().credentials_provider(FailingCredentials(error));
+        let sessions = SessionManager::new(Client::from_conf(client.build()), Config::default()).unwrap();
+        sessions.create(json!({})).await.unwrap_err()
+    };
+    let created = create(|| CredentialsError::not_loaded("there are none")).await;
+    assert!(matches!(created, Error::Refused(_)), "{created:?}");
+    assert!(chain(&created).contains("there are none"), "{}", chain(&created));
+    let created = create(|| CredentialsError::provider_error("an outage")).await;
+    assert!(matches!(created, Error::Unavailable(_)), "{created:?}");
 }
 
 /// Its responses are streams: the status may arrive and the rest not.

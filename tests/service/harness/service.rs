@@ -1,19 +1,24 @@
 //! A service for each test, and the calls to it.
 
 use std::collections::HashMap;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime::client::retries::RetryPartition;
-use dynamodb_web_session::{Clock, Config, ManualClock, SessionId, SessionManager, Subject, SystemClock};
+use dynamodb_web_session::{
+    Clock, Config, ManualClock, SessionId, SessionManager, Subject, SystemClock, Timeouts,
+};
 use local::{Gateway, Template, dynamodb};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use service::{IdTransport, SessionService, Settings};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
 
 use super::proxy::Proxy;
 
@@ -27,6 +32,8 @@ pub struct Service {
     pub sessions: SessionManager,
     pub url: String,
     http: reqwest::Client,
+    /// The program that serves the contract in place of the Lambda functions.
+    host: Option<Child>,
 }
 
 impl Service {
@@ -59,14 +66,23 @@ impl Service {
         let client = dynamodb::client(&proxy.url).await.unwrap().config().to_builder();
         let client = Client::from_conf(client.retry_partition(RetryPartition::new(table.clone())).build());
         let sessions = SessionManager::new(client, config).unwrap().with_clock(clock.clone());
-        let gateway =
-            Gateway::new(template, SessionService { sessions: sessions.clone(), settings }).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/session", listener.local_addr().unwrap());
-        tokio::spawn(gateway.serve(listener, std::future::pending()));
+        let (url, host) = match std::env::var("SESSION_HOST") {
+            Ok(program) => {
+                let (url, host) = start_host(&program, &proxy.url, sessions.config()).await;
+                (url, Some(host))
+            }
+            Err(_) => {
+                let gateway =
+                    Gateway::new(template, SessionService { sessions: sessions.clone(), settings }).unwrap();
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let url = format!("http://{}/session", listener.local_addr().unwrap());
+                tokio::spawn(gateway.serve(listener, std::future::pending()));
+                (url, None)
+            }
+        };
         // The server closes a connection after 30 idle seconds, which can race with a call on it.
         let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(10)).build().unwrap();
-        Self { clock, proxy, table, dynamodb, sessions, url, http }
+        Self { clock, proxy, table, dynamodb, sessions, url, http, host }
     }
 
     /// The same sessions through the crate, with other settings.
@@ -75,12 +91,17 @@ impl Service {
     }
 
     pub fn request(&self, method: Method) -> Call {
-        Call(self.http.request(method, &self.url))
+        self.request_to("/session", method)
     }
 
     /// A request to a path of the API, such as `/session/list`.
     pub fn request_to(&self, path: &str, method: Method) -> Call {
-        Call(self.http.request(method, format!("{}{path}", self.url.trim_end_matches("/session"))))
+        let url = format!("{}{path}", self.url.trim_end_matches("/session"));
+        let call = Call(self.http.request(method, url));
+        match self.host {
+            Some(_) => call.header("x-clock", self.clock.now().epoch_seconds().to_string()),
+            None => call,
+        }
     }
 
     pub fn post(&self) -> Call {
@@ -203,6 +224,33 @@ impl Service {
 /// Cookie transport, otherwise the default settings.
 pub fn cookies() -> Settings {
     Settings { id_transport: IdTransport::Cookie, ..Settings::default() }
+}
+
+/// Starts the program that `SESSION_HOST` names: it serves the contract through a binding of the crate to another language,
+/// and prints its URL.
+async fn start_host(program: &str, endpoint: &str, config: &Config) -> (String, Child) {
+    let Timeouts { idle_seconds, absolute_seconds } = config.timeouts;
+    let mut words = program.split_whitespace();
+    let mut host = Command::new(words.next().unwrap());
+    host.args(words)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .env("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
+        .envs([
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_REGION", "us-east-1"),
+        ])
+        .env("SESSION_TABLE_NAME", &config.table_name)
+        .env("SESSION_IDLE_TIMEOUT_SECONDS", idle_seconds.to_string())
+        .env("SESSION_ABSOLUTE_TIMEOUT_SECONDS", absolute_seconds.to_string())
+        .env("SESSION_MAX_TIMEOUT_SECONDS", config.max_timeout_seconds.to_string())
+        .env("SESSION_TOUCH_INTERVAL_SECONDS", config.touch_interval_seconds.to_string())
+        .env("SESSION_MAX_PER_SUBJECT", config.max_per_subject.to_string())
+        .env("SESSION_SEAL", config.seal.to_string());
+    let mut host = host.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut url = String::new();
+    BufReader::new(host.stdout.take().unwrap()).read_line(&mut url).await.unwrap();
+    (url.trim_end().to_owned(), host)
 }
 
 /// The table service that the tests use.

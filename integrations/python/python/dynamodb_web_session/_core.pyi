@@ -1,0 +1,267 @@
+from asyncio import Future
+from datetime import datetime
+from os import PathLike
+from typing import Any, Literal, TypedDict, final
+
+from typing_extensions import Unpack
+
+class Settings(TypedDict, total=False):
+    """What a session manager can be made with. Each but the last three is also the environment variable of the same name in
+    upper case with ``SESSION_`` before it, such as ``SESSION_TABLE_NAME``; an argument goes before the variable."""
+
+    table_name: str | None
+    """The table's name or ARN. Default ``app_session``."""
+    id_bytes: int | None
+    """Random bytes of a new session ID, 16 to 128. Default 32."""
+    idle_timeout_seconds: int | None
+    """A session ends this long after its last use, unless it has a timeout of its own. Default 7,200."""
+    absolute_timeout_seconds: int | None
+    """A session ends this long after its creation, however busy it is. Default 43,200."""
+    max_timeout_seconds: int | None
+    """The maximum that a session may ask for, either timeout. Default 2,592,000."""
+    touch_interval_seconds: int | None
+    """A load slides the idle deadline only when the last slide is at least this old. Default 60; 0: on every load."""
+    max_data_bytes: int | None
+    """The maximum size of a session's data, as JSON. Default 262,144."""
+    not_before: datetime | str | None
+    """Sessions that were created before this moment are dead. Default: none are."""
+    max_per_subject: int | None
+    """How many sessions a subject may have at once, 1 to 2,000. Default 2,000."""
+    at_max_per_subject: Literal["refuse", "end-oldest"] | None
+    """Whether one more is refused, with ``TooManySessionsError``, or ends the oldest. Default ``refuse``."""
+    seal: bool | None
+    """Whether data is stored encrypted, under a key that only the session's ID yields. Default false."""
+    endpoint_url: str | None
+    """The DynamoDB endpoint, in place of ``AWS_ENDPOINT_URL_DYNAMODB``."""
+    region: str | None
+    """The Region, in place of that of the environment or the profile."""
+    clock: ManualClock | None
+    """Where the time is read, for tests. Default: the machine's clock."""
+
+@final
+class ManualClock:
+    """A clock that stands still until it is moved."""
+
+    def __new__(cls, now: datetime | None = None) -> ManualClock: ...
+    def now(self) -> datetime: ...
+    def advance(self, seconds: int) -> None:
+        """Moves the clock forward."""
+
+@final
+class RawJson:
+    """Data that is JSON text already: it is stored as it is. ``str()`` returns the text."""
+
+    def __new__(cls, text: str) -> RawJson: ...
+
+@final
+class Session:
+    """A session that was alive when it was created or loaded. Change its data or its timeouts, then save it."""
+
+    data: Any
+    """What the session holds: any value that Python's ``json`` reads and writes, or a ``RawJson``."""
+    idle_timeout_seconds: int
+    """The session ends this long after its last use. A change takes effect with the next save."""
+    absolute_timeout_seconds: int
+    """The session ends this long after its creation. A change takes effect with the next save."""
+
+    @property
+    def id(self) -> str:
+        """The session ID. It is a secret of the session's owner: it belongs into a cookie, not into a log or a URL."""
+
+    @property
+    def loggable_id(self) -> str:
+        """The SHA-512 of the ID: the name of the session in logs and in the table."""
+
+    @property
+    def subject(self) -> str | None:
+        """Whose session it is."""
+
+    @property
+    def created(self) -> datetime:
+        """When the session was created, in UTC."""
+
+    @property
+    def expires(self) -> datetime:
+        """The earlier of the two deadlines, in UTC."""
+
+    @property
+    def idle_deadline(self) -> datetime:
+        """When the session ends unless it is used before."""
+
+    @property
+    def absolute_deadline(self) -> datetime:
+        """When the session ends in any case."""
+
+    @property
+    def etag(self) -> str:
+        """The strong validator of the data as it was stored or loaded."""
+
+    @property
+    def json(self) -> str:
+        """The data as JSON text."""
+
+@final
+class ListedSession:
+    """A live session in the list of its subject's sessions."""
+
+    @property
+    def loggable_id(self) -> str:
+        """The session's name in logs. It does not give access to the session."""
+
+    @property
+    def created(self) -> datetime: ...
+    @property
+    def last_used(self) -> datetime:
+        """When the idle deadline last slid."""
+
+    @property
+    def expires(self) -> datetime:
+        """The earlier of the two deadlines."""
+
+class SessionManager:
+    """Creates, loads, saves, renews and clears sessions. Make one and share it: between threads too, and with the processes
+    that are forked later.
+
+    Every method may raise ``UnavailableError`` and ``RefusedError``.
+    """
+
+    def __new__(cls, **settings: Unpack[Settings]) -> SessionManager:
+        """Nothing is sent yet. Raises ``ConfigurationError`` for a setting that is not accepted."""
+
+    @property
+    def idle_timeout_seconds(self) -> int:
+        """The idle timeout of sessions that have none of their own."""
+
+    @property
+    def absolute_timeout_seconds(self) -> int:
+        """The absolute timeout of sessions that have none of their own."""
+
+    @property
+    def max_timeout_seconds(self) -> int:
+        """The longest timeout that a session may have."""
+
+    def create(
+        self,
+        data: Any = None,
+        *,
+        subject: str | None = None,
+        idle_timeout_seconds: int | None = None,
+        absolute_timeout_seconds: int | None = None,
+    ) -> Session:
+        """Creates a session with a new ID. Its data is an empty ``dict`` by default.
+
+        ``subject`` says whose session it is, such as a user's ID: 1 to 256 bytes of UTF-8.
+
+        Raises ``InvalidDataError``, ``DataTooLargeError``, ``InvalidTimeoutError`` and ``TooManySessionsError``.
+        """
+
+    def load(self, id: str | Session) -> Session | None:
+        """Loads a session, which counts as a use of it. ``None``: the ID was never issued, the session was cleared, or it has
+        expired. An outage is an exception."""
+
+    def peek(self, id: str | Session) -> Session | None:
+        """Loads a session without using it: its idle deadline does not slide."""
+
+    def save(self, session: Session) -> None:
+        """Saves a session's data, and the timeouts that were changed, even if another caller has saved since it was loaded.
+
+        Raises ``NotFoundError`` when the session is dead: a save does not bring it back. Raises ``InvalidDataError``,
+        ``DataTooLargeError`` and ``InvalidTimeoutError``.
+        """
+
+    def save_if_unchanged(self, session: Session) -> None:
+        """Saves a session unless another caller has saved other data since it was loaded: then it raises ``ChangedError``."""
+
+    def update(
+        self,
+        id: str | Session,
+        *,
+        data: Any = None,
+        idle_timeout_seconds: int | None = None,
+        absolute_timeout_seconds: int | None = None,
+        if_match: str | None = None,
+    ) -> str:
+        """Changes parts of a session without loading it, and returns the tag of its data. ``None`` leaves a part as it is.
+
+        Raises what ``save`` raises, and ``ChangedError`` when the data does not have the tag ``if_match``.
+        """
+
+    def renew(
+        self, id: str | Session, *, data: Any = None, subject: str | None = None, if_match: str | None = None
+    ) -> Session | None:
+        """Gives a session a new ID and ends the old one, in one transaction. Call it at a login, with the ``subject``.
+
+        ``data`` replaces the session's data; by default it is kept. The absolute deadline stays. ``None``: the session is dead,
+        or another renewal was faster.
+
+        Raises what ``create`` raises, and ``ChangedError`` when the data does not have the tag ``if_match``.
+        """
+
+    def clear(self, id: str | Session, *, if_match: str | None = None) -> None:
+        """Ends a session at once. One that does not exist is not an error. When the session was renewed less than a minute
+        ago, this ends it under its new ID. Raises ``ChangedError`` when the data does not have the tag ``if_match``."""
+
+    def sessions_of(self, subject: str) -> list[ListedSession]:
+        """The live sessions of a subject, the last used first."""
+
+    def revoke_all(self, subject: str, *, except_: str | Session | None = None) -> None:
+        """Ends all sessions of a subject, or all but one, which is named by its loggable ID. When it returns, none of them can
+        be loaded any more."""
+
+    def revoke(self, loggable_id: str | Session) -> None:
+        """Ends one session by its loggable ID, for example from a log or a list."""
+
+class AsyncSessionManager:
+    """The methods of ``SessionManager``, as awaitables for ``asyncio``. Calls of any number of tasks share one thread.
+
+    A call begins when its method is called. A call whose task is cancelled is given up; whether a write was carried out is
+    then not known.
+    """
+
+    def __new__(cls, **settings: Unpack[Settings]) -> AsyncSessionManager: ...
+    @property
+    def idle_timeout_seconds(self) -> int: ...
+    @property
+    def absolute_timeout_seconds(self) -> int: ...
+    @property
+    def max_timeout_seconds(self) -> int: ...
+    def create(
+        self,
+        data: Any = None,
+        *,
+        subject: str | None = None,
+        idle_timeout_seconds: int | None = None,
+        absolute_timeout_seconds: int | None = None,
+    ) -> Future[Session]: ...
+    def load(self, id: str | Session) -> Future[Session | None]: ...
+    def peek(self, id: str | Session) -> Future[Session | None]: ...
+    def save(self, session: Session) -> Future[None]: ...
+    def save_if_unchanged(self, session: Session) -> Future[None]: ...
+    def update(
+        self,
+        id: str | Session,
+        *,
+        data: Any = None,
+        idle_timeout_seconds: int | None = None,
+        absolute_timeout_seconds: int | None = None,
+        if_match: str | None = None,
+    ) -> Future[str]: ...
+    def renew(
+        self, id: str | Session, *, data: Any = None, subject: str | None = None, if_match: str | None = None
+    ) -> Future[Session | None]: ...
+    def clear(self, id: str | Session, *, if_match: str | None = None) -> Future[None]: ...
+    def sessions_of(self, subject: str) -> Future[list[ListedSession]]: ...
+    def revoke_all(self, subject: str, *, except_: str | Session | None = None) -> Future[None]: ...
+    def revoke(self, loggable_id: str | Session) -> Future[None]: ...
+
+@final
+class LocalDynamoDb:
+    """An embedded DynamoDB with the session table, on 127.0.0.1, for tests and for a first look. It ends with the object."""
+
+    def __new__(
+        cls, *, port: int = 0, data: str | PathLike[str] | None = None, table_name: str = "app_session"
+    ) -> LocalDynamoDb:
+        """Serves on ``port``; 0 picks a free one. The sessions are in memory, or in the file ``data``."""
+
+    @property
+    def url(self) -> str: ...

@@ -1,0 +1,195 @@
+//! The runtime and the client of one process, and how a Python program waits for a call.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dynamodb_web_session::{Config, Error, SessionManager};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::OnceCell;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use crate::errors::Failure;
+use crate::settings::Settings;
+
+/// How long Ctrl-C waits at most while a call is under way.
+const BETWEEN_SIGNALS: Duration = Duration::from_millis(100);
+
+/// A session manager that connects at its first call, once in each process.
+pub(crate) struct Connection {
+    settings: Arc<Settings>,
+    /// Locked only by a thread that is attached to the interpreter, and stays so: when Python forks, it is not locked.
+    current: Mutex<Option<Arc<InProcess<Sessions>>>>,
+}
+
+/// A runtime and what uses it. They are of one process: a fork has neither the threads of the runtime nor connections of its
+/// own.
+pub(crate) struct InProcess<T> {
+    id: u32,
+    /// Absent only while it is dropped.
+    parts: Option<(Runtime, T)>,
+}
+
+/// The session manager, when it has connected.
+type Sessions = Arc<OnceCell<SessionManager>>;
+
+impl Connection {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { settings: Arc::new(settings), current: Mutex::new(None) }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.settings.config
+    }
+
+    /// Waits in this thread, without the GIL. A signal handler that raises an exception, as that of Ctrl-C does, ends the
+    /// call.
+    pub(crate) fn block_on<T: Send, F>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(SessionManager) -> F + Send,
+    ) -> PyResult<T>
+    where
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let process = self.process(&mut Builder::new_current_thread())?;
+        let (runtime, sessions) = process.parts()?;
+        py.detach(|| {
+            let mut call = pin!(run(sessions, &self.settings, call));
+            loop {
+                // Outside of the runtime, so that a signal handler can make calls of its own.
+                match runtime.block_on(async { timeout(BETWEEN_SIGNALS, call.as_mut()).await }) {
+                    Ok(result) => return Ok(result?),
+                    Err(_) => Python::attach(|py| py.check_signals())?,
+                }
+            }
+        })
+    }
+
+    /// Returns an `asyncio` future. `finish` makes its result, attached to the interpreter.
+    pub(crate) fn spawn<'py, T: Send + 'static, F>(
+        &self,
+        py: Python<'py>,
+        call: impl FnOnce(SessionManager) -> F + Send + 'static,
+        finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> PyResult<Bound<'py, PyAny>>
+    where
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let process = self.process(Builder::new_multi_thread().worker_threads(1))?;
+        let event_loop = running_loop(py)?;
+        let future = event_loop.call_method0("create_future")?;
+        let (event_loop, waiting) = (event_loop.unbind(), future.clone().unbind());
+        let (runtime, sessions) = process.parts()?;
+        let (sessions, settings) = (sessions.clone(), self.settings.clone());
+        let task = runtime.spawn(async move {
+            let result = run(&sessions, &settings, call).await;
+            // When the interpreter has ended, no one waits for the result.
+            Python::try_attach(|py| {
+                let result = result.map_err(PyErr::from).and_then(|value| finish(py, value));
+                let settle = Settle { future: waiting, result: Mutex::new(Some(result)) };
+                // It fails when the event loop is closed.
+                event_loop.call_method1(py, "call_soon_threadsafe", (settle,)).ok()
+            });
+        });
+        future.call_method1("add_done_callback", (Abort(task.abort_handle()),))?;
+        Ok(future)
+    }
+
+    fn process(&self, runtime: &mut Builder) -> PyResult<Arc<InProcess<Sessions>>> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(process) = current.as_ref().filter(|process| process.id == std::process::id()) {
+            return Ok(process.clone());
+        }
+        let runtime = runtime.enable_all().build()?;
+        Ok(current.insert(Arc::new(InProcess::new(runtime, Sessions::default()))).clone())
+    }
+}
+
+/// Makes a call, and connects before the first one.
+async fn run<T, F>(
+    sessions: &Sessions,
+    settings: &Settings,
+    call: impl FnOnce(SessionManager) -> F,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let connect = || async {
+        let sessions = SessionManager::connect(settings.config.clone()).await?;
+        Ok::<_, Failure>(match &settings.clock {
+            Some(clock) => sessions.with_clock(clock.clone()),
+            None => sessions,
+        })
+    };
+    let sessions = sessions.get_or_try_init(connect).await?;
+    Ok(call(sessions.clone()).await?)
+}
+
+impl<T> InProcess<T> {
+    pub(crate) fn new(runtime: Runtime, user: T) -> Self {
+        Self { id: std::process::id(), parts: Some((runtime, user)) }
+    }
+
+    fn parts(&self) -> PyResult<&(Runtime, T)> {
+        self.parts.as_ref().ok_or_else(|| PyRuntimeError::new_err("the runtime has ended"))
+    }
+}
+
+impl<T> Drop for InProcess<T> {
+    fn drop(&mut self) {
+        let Some((runtime, user)) = self.parts.take() else { return };
+        if self.id == std::process::id() {
+            // Without waiting: this thread has the GIL, for which a call may wait.
+            runtime.shutdown_background();
+        } else {
+            // A fork shares the sockets and the epoll instance with its parent, which goes on to use them.
+            std::mem::forget((runtime, user));
+        }
+    }
+}
+
+/// The event loop that runs in this thread.
+fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    GET.import(py, "asyncio", "get_running_loop")?.call0()
+}
+
+/// Gives a future its result, on its event loop.
+#[pyclass(frozen)]
+struct Settle {
+    future: Py<PyAny>,
+    result: Mutex<Option<PyResult<Py<PyAny>>>>,
+}
+
+#[pymethods]
+impl Settle {
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(result) = result else { return Ok(()) };
+        if self.future.call_method0(py, "done")?.is_truthy(py)? {
+            return Ok(()); // it was cancelled
+        }
+        match result {
+            Ok(value) => self.future.call_method1(py, "set_result", (value,))?,
+            Err(error) => self.future.call_method1(py, "set_exception", (error.into_value(py),))?,
+        };
+        Ok(())
+    }
+}
+
+/// Ends the call of a future that was cancelled.
+#[pyclass(frozen)]
+struct Abort(AbortHandle);
+
+#[pymethods]
+impl Abort {
+    fn __call__(&self, _future: &Bound<'_, PyAny>) {
+        self.0.abort();
+    }
+}

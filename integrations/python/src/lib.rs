@@ -1,0 +1,30 @@
+//! The session crate as a Python extension module, `dynamodb_web_session._core`.
+//!
+//! Python calls the verbs of the crate's `SessionManager`. What is here only translates: arguments, JSON, errors, and how a
+//! Python program waits.
+
+mod clock;
+mod connection;
+mod errors;
+mod json;
+mod local;
+mod manager;
+mod session;
+mod settings;
+
+use pyo3::prelude::*;
+
+/// The types that the Python package exports.
+#[pymodule(name = "_core")]
+mod core {
+    #[pymodule_export]
+    use crate::clock::ManualClock;
+    #[pymodule_export]
+    use crate::json::RawJson;
+    #[pymodule_export]
+    use crate::local::LocalDynamoDb;
+    #[pymodule_export]
+    use crate::manager::{AsyncSessionManager, SessionManager};
+    #[pymodule_export]
+    use crate::session::{ListedSession, Session};
+}

@@ -1,0 +1,314 @@
+//! The verbs, for programs that wait and for programs that await.
+
+use std::future::Future;
+
+use dynamodb_web_session as shared;
+use dynamodb_web_session::{
+    CreateOptions, Error, LoggableId, Preconditions, Renewal, SessionId, Subject, Timeouts, Update,
+};
+use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::connection::Connection;
+use crate::errors::NotFoundError;
+use crate::json::{self, Text};
+use crate::session::{ListedSession, Session};
+use crate::settings::{Seconds, Settings};
+
+/// See `_core.pyi`.
+#[pyclass(frozen, subclass, name = "Sessions", module = "dynamodb_web_session")]
+pub(crate) struct Verbs {
+    connection: Connection,
+    is_async: bool,
+}
+
+/// See `_core.pyi`.
+#[pyclass(frozen, subclass, extends = Verbs, module = "dynamodb_web_session")]
+pub(crate) struct SessionManager;
+
+/// See `_core.pyi`.
+#[pyclass(frozen, subclass, extends = Verbs, module = "dynamodb_web_session")]
+pub(crate) struct AsyncSessionManager;
+
+#[pymethods]
+impl SessionManager {
+    #[new]
+    #[pyo3(signature = (**settings))]
+    fn new(settings: Option<&Bound<'_, PyDict>>) -> PyResult<PyClassInitializer<Self>> {
+        Ok(Verbs::new(settings, false)?.add_subclass(Self))
+    }
+}
+
+#[pymethods]
+impl AsyncSessionManager {
+    #[new]
+    #[pyo3(signature = (**settings))]
+    fn new(settings: Option<&Bound<'_, PyDict>>) -> PyResult<PyClassInitializer<Self>> {
+        Ok(Verbs::new(settings, true)?.add_subclass(Self))
+    }
+}
+
+/// A session, or its ID.
+#[derive(FromPyObject)]
+enum Named<'py> {
+    Session(Bound<'py, Session>),
+    Id(String),
+}
+
+impl Named<'_> {
+    /// `None`: no session has such an ID.
+    fn id(&self) -> Option<SessionId> {
+        match self {
+            Self::Session(session) => Some(session.borrow().session_id().clone()),
+            Self::Id(text) => text.parse().ok(),
+        }
+    }
+
+    fn loggable_id(&self) -> PyResult<LoggableId> {
+        match self {
+            Self::Session(session) => Ok(session.borrow().session_id().loggable().clone()),
+            Self::Id(text) => text.parse().map_err(|error| PyValueError::new_err(format!("{error}"))),
+        }
+    }
+}
+
+fn subject(text: String) -> PyResult<Subject> {
+    Subject::try_from(text).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+type Sessions = shared::SessionManager;
+type Loaded = Option<shared::Session<Text>>;
+
+impl Verbs {
+    fn new(settings: Option<&Bound<'_, PyDict>>, is_async: bool) -> PyResult<PyClassInitializer<Self>> {
+        Ok(Self { connection: Connection::new(Settings::new(settings)?), is_async }.into())
+    }
+
+    /// Makes a call, and returns what `finish` makes of its result, or an awaitable of it.
+    fn call<'py, T: Send + 'static, F>(
+        &self,
+        py: Python<'py>,
+        call: impl FnOnce(Sessions) -> F + Send + 'static,
+        finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> PyResult<Bound<'py, PyAny>>
+    where
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        if self.is_async {
+            self.connection.spawn(py, call, finish)
+        } else {
+            let result = self.connection.block_on(py, call)?;
+            Ok(finish(py, result)?.into_bound(py))
+        }
+    }
+}
+
+fn session(py: Python<'_>, session: shared::Session<Text>) -> PyResult<Py<PyAny>> {
+    Session::new(session).into_py_any(py)
+}
+
+fn session_or_none(py: Python<'_>, loaded: Loaded) -> PyResult<Py<PyAny>> {
+    loaded.map_or_else(|| Ok(py.None()), |loaded| session(py, loaded))
+}
+
+fn none(py: Python<'_>, (): ()) -> PyResult<Py<PyAny>> {
+    Ok(py.None())
+}
+
+#[pymethods]
+impl Verbs {
+    #[getter]
+    fn idle_timeout_seconds(&self) -> u64 {
+        self.connection.config().default_timeouts().idle_seconds
+    }
+
+    #[getter]
+    fn absolute_timeout_seconds(&self) -> u64 {
+        self.connection.config().default_timeouts().absolute_seconds
+    }
+
+    #[getter]
+    fn max_timeout_seconds(&self) -> u64 {
+        self.connection.config().max_timeout_seconds
+    }
+
+    #[pyo3(signature = (data = None, *, subject = None, idle_timeout_seconds = None, absolute_timeout_seconds = None))]
+    fn create<'py>(
+        &self,
+        py: Python<'py>,
+        data: Option<&Bound<'py, PyAny>>,
+        subject: Option<String>,
+        idle_timeout_seconds: Option<Seconds>,
+        absolute_timeout_seconds: Option<Seconds>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let data = json::encode_or_empty(data)?;
+        let subject = subject.map(self::subject).transpose()?;
+        let seconds = |given: Option<Seconds>, default| given.map_or(default, |Seconds(given)| given);
+        let create = move |sessions: Sessions| async move {
+            let Timeouts { idle_seconds, absolute_seconds } = sessions.config().default_timeouts();
+            let timeouts = Timeouts {
+                idle_seconds: seconds(idle_timeout_seconds, idle_seconds),
+                absolute_seconds: seconds(absolute_timeout_seconds, absolute_seconds),
+            };
+            sessions.create_with(data, CreateOptions { timeouts: Some(timeouts), subject }).await
+        };
+        self.call(py, create, session)
+    }
+
+    fn load<'py>(&self, py: Python<'py>, id: Named<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let id = id.id();
+        let load = |sessions: Sessions| async move {
+            match id {
+                Some(id) => sessions.load(&id).await,
+                None => Ok(None),
+            }
+        };
+        self.call(py, load, session_or_none)
+    }
+
+    fn peek<'py>(&self, py: Python<'py>, id: Named<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let id = id.id();
+        let peek = |sessions: Sessions| async move {
+            match id {
+                Some(id) => sessions.peek(&id).await,
+                None => Ok(None),
+            }
+        };
+        self.call(py, peek, session_or_none)
+    }
+
+    fn save<'py>(&self, session: &Bound<'py, Session>) -> PyResult<Bound<'py, PyAny>> {
+        let save = |sessions: Sessions, mut session: shared::Session<Text>| async move {
+            sessions.save(&mut session).await?;
+            Ok(session)
+        };
+        self.save_with(session, save)
+    }
+
+    fn save_if_unchanged<'py>(&self, session: &Bound<'py, Session>) -> PyResult<Bound<'py, PyAny>> {
+        let save = |sessions: Sessions, mut session: shared::Session<Text>| async move {
+            sessions.save_if_unchanged(&mut session).await?;
+            Ok(session)
+        };
+        self.save_with(session, save)
+    }
+
+    #[pyo3(signature = (id, *, data = None, idle_timeout_seconds = None, absolute_timeout_seconds = None, if_match = None))]
+    fn update<'py>(
+        &self,
+        py: Python<'py>,
+        id: Named<'py>,
+        data: Option<&Bound<'py, PyAny>>,
+        idle_timeout_seconds: Option<Seconds>,
+        absolute_timeout_seconds: Option<Seconds>,
+        if_match: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let update = Update {
+            data: data.map(json::encode).transpose()?,
+            idle_timeout_seconds: idle_timeout_seconds.map(|seconds| seconds.0),
+            absolute_timeout_seconds: absolute_timeout_seconds.map(|seconds| seconds.0),
+            preconditions: preconditions(if_match)?,
+        };
+        let id = id.id().ok_or_else(|| NotFoundError::new_err("there is no such session"))?;
+        let update = move |sessions: Sessions| async move { sessions.update(&id, update).await };
+        self.call(py, update, |py, etag| etag.as_str().into_py_any(py))
+    }
+
+    #[pyo3(signature = (id, *, data = None, subject = None, if_match = None))]
+    fn renew<'py>(
+        &self,
+        py: Python<'py>,
+        id: Named<'py>,
+        data: Option<&Bound<'py, PyAny>>,
+        subject: Option<String>,
+        if_match: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let renewal = Renewal {
+            data: data.map(json::encode).transpose()?,
+            subject: subject.map(self::subject).transpose()?,
+            preconditions: preconditions(if_match)?,
+        };
+        let id = id.id();
+        let renew = |sessions: Sessions| async move {
+            match id {
+                Some(id) => sessions.renew_with(&id, renewal).await,
+                None => Ok(None),
+            }
+        };
+        self.call(py, renew, session_or_none)
+    }
+
+    #[pyo3(signature = (id, *, if_match = None))]
+    fn clear<'py>(
+        &self,
+        py: Python<'py>,
+        id: Named<'py>,
+        if_match: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (id, preconditions) = (id.id(), preconditions(if_match)?);
+        let clear = |sessions: Sessions| async move {
+            match id {
+                Some(id) => sessions.clear_if(&id, &preconditions).await,
+                None => Ok(()),
+            }
+        };
+        self.call(py, clear, none)
+    }
+
+    fn sessions_of<'py>(&self, py: Python<'py>, subject: String) -> PyResult<Bound<'py, PyAny>> {
+        let subject = self::subject(subject)?;
+        let list = |sessions: Sessions| async move { sessions.sessions_of(&subject).await };
+        self.call(py, list, |py, listed| {
+            let listed: Vec<_> = listed.into_iter().map(ListedSession::from).collect();
+            listed.into_py_any(py)
+        })
+    }
+
+    #[pyo3(signature = (subject, *, except_ = None))]
+    fn revoke_all<'py>(
+        &self,
+        py: Python<'py>,
+        subject: String,
+        except_: Option<Named<'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let subject = self::subject(subject)?;
+        let except = except_.map(|session| session.loggable_id()).transpose()?;
+        let revoke = |sessions: Sessions| async move { sessions.revoke_all(&subject, except.as_ref()).await };
+        self.call(py, revoke, none)
+    }
+
+    fn revoke<'py>(&self, py: Python<'py>, loggable_id: Named<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let id = loggable_id.loggable_id()?;
+        let revoke = |sessions: Sessions| async move { sessions.revoke(&id).await };
+        self.call(py, revoke, none)
+    }
+}
+
+impl Verbs {
+    fn save_with<'py, F>(
+        &self,
+        session: &Bound<'py, Session>,
+        save: impl FnOnce(Sessions, shared::Session<Text>) -> F + Send + 'static,
+    ) -> PyResult<Bound<'py, PyAny>>
+    where
+        F: Future<Output = Result<shared::Session<Text>, Error>> + Send,
+    {
+        let encoded = Session::encoded(session)?;
+        let saved = session.clone().unbind();
+        self.call(
+            session.py(),
+            move |sessions| save(sessions, encoded),
+            move |py, session| {
+                saved.borrow_mut(py).saved(session);
+                Ok(py.None())
+            },
+        )
+    }
+}
+
+fn preconditions(if_match: Option<&str>) -> PyResult<Preconditions> {
+    let tags = if_match.map(|text| text.parse().map_err(|error| PyValueError::new_err(format!("{error}"))));
+    Ok(Preconditions { if_match: tags.transpose()?, ..Preconditions::default() })
+}

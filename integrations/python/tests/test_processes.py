@@ -1,0 +1,304 @@
+"""Threads, forks, signals, event loops, and the end of the interpreter."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from conftest import Table
+from dynamodb_web_session import AsyncSessionManager, NotFoundError, Session, SessionManager, UnavailableError
+from test_errors import run
+
+
+@pytest.fixture
+def manager(table: Table) -> SessionManager:
+    return SessionManager(**table.settings())
+
+
+def data(session: Session | None) -> Any:
+    assert session is not None
+    return session.data
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The URL of a server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepted: list[socket.socket] = []
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    accepted.append(server.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_threads_share_a_manager(manager: SessionManager) -> None:
+    def use(n: int) -> None:
+        session = manager.create({"n": n})
+        for _ in range(20):
+            assert data(manager.load(session.id)) == {"n": n}
+        manager.clear(session.id)
+        assert manager.load(session.id) is None
+
+    with ThreadPoolExecutor(32) as threads:
+        list(threads.map(use, range(64)))
+
+
+def test_threads_that_end_leave_the_connections_usable(manager: SessionManager) -> None:
+    session = manager.create({})
+    for _ in range(50):
+        thread = threading.Thread(target=lambda: manager.load(session.id))
+        thread.start()
+        thread.join()
+    assert manager.load(session.id) is not None
+
+
+def test_one_session_object_in_many_threads(manager: SessionManager) -> None:
+    session = manager.create({"n": 0})
+
+    def save(n: int) -> None:
+        session.data = {"n": n}
+        manager.save(session)
+        assert set(session.data) == {"n"}
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(save, range(200)))
+    assert data(manager.load(session.id))["n"] in range(200)
+
+
+def test_a_call_does_not_hold_the_gil(silent: str, table: Table) -> None:
+    waiting = SessionManager(**table.settings() | {"endpoint_url": silent})
+    thread = threading.Thread(target=lambda: pytest.raises(UnavailableError, waiting.load, "A" * 43))
+    thread.start()
+    manager = SessionManager(**table.settings())
+    for _ in range(20):
+        manager.create({})
+    assert thread.is_alive(), "twenty calls were made while one waited"
+    thread.join()
+
+
+def test_a_fork_has_connections_of_its_own(manager: SessionManager) -> None:
+    """As under gunicorn with --preload: the manager was used before the fork, and is used after it by both."""
+    session = manager.create({"n": 0})
+    children = []
+    for n in range(8):
+        child = os.fork()
+        if child == 0:
+            try:
+                mine = manager.create({"child": n})
+                for _ in range(20):
+                    assert data(manager.load(session.id)) == {"n": 0}
+                    assert data(manager.load(mine.id)) == {"child": n}
+                del mine
+                os._exit(0)
+            except BaseException:
+                os._exit(1)
+        children.append(child)
+        assert data(manager.load(session.id)) == {"n": 0}
+    for child in children:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert manager.load(session.id) is not None
+
+
+def test_a_fork_while_other_threads_are_in_calls(manager: SessionManager) -> None:
+    session = manager.create({"n": 0})
+    done = threading.Event()
+
+    def load() -> None:
+        while not done.is_set():
+            manager.load(session.id)
+
+    threads = [threading.Thread(target=load) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if manager.load(session.id) is not None else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        done.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_fork_that_ends_as_programs_do(table: Table) -> None:
+    """The child drops what it has inherited, at its interpreter's end."""
+    program = """
+        import asyncio, os
+        from dynamodb_web_session import AsyncSessionManager, SessionManager
+        from dynamodb_web_session.local import LocalDynamoDb
+        local, sessions, more = LocalDynamoDb(), SessionManager(), AsyncSessionManager()
+        id = sessions.create({"n": 1}).id
+        async def load():
+            return (await more.load(id)).data
+        print(asyncio.run(load()))
+        if os.fork():
+            print(os.waitstatus_to_exitcode(os.wait()[1]), sessions.load(id).data, asyncio.run(load()))
+        else:
+            sessions = more = local = None
+    """
+    ended = run(program, table.environment())
+    assert ended.stdout == "{'n': 1}\n0 {'n': 1} {'n': 1}\n", ended.stdout + ended.stderr
+
+
+def start(program: str, environment: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-uc", textwrap.dedent(program)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_ctrl_c_ends_a_call(silent: str, table: Table) -> None:
+    program = """
+        from dynamodb_web_session import SessionManager
+        sessions = SessionManager()
+        print("ready")
+        sessions.load("A" * 43)
+        print("loaded")
+    """
+    process = start(program, table.environment() | {"AWS_ENDPOINT_URL_DYNAMODB": silent})
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    time.sleep(0.2)  # Python has to be in the call; before it, Ctrl-C ends any program
+    process.send_signal(2)
+    output, errors = process.communicate(timeout=30)
+    assert output == "" and "KeyboardInterrupt" in errors and process.returncode == -2
+
+
+def test_a_signal_handler_can_make_calls(silent: str, table: Table) -> None:
+    program = f"""
+        import signal
+        from dynamodb_web_session import SessionManager
+        silent, sessions = SessionManager(endpoint_url="{silent}"), SessionManager()
+        def handle(*_):
+            print(sessions.create({{"n": 1}}).data, flush=True)
+            raise SystemExit(3)
+        signal.signal(signal.SIGALRM, handle)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        silent.load("A" * 43)
+    """
+    ended = run(program, table.environment())
+    assert (ended.returncode, ended.stdout) == (3, "{'n': 1}\n"), ended.stderr
+
+
+@pytest.mark.parametrize("kind", ["daemon thread", "event loop"])
+def test_the_interpreter_ends_while_a_call_waits(silent: str, table: Table, kind: str) -> None:
+    program = f"""
+        import asyncio, threading, time
+        from dynamodb_web_session import AsyncSessionManager, SessionManager
+        if "{kind}" == "daemon thread":
+            for _ in range(4):
+                threading.Thread(target=SessionManager().load, args=("A" * 43,), daemon=True).start()
+            time.sleep(0.2)
+        else:
+            sessions = AsyncSessionManager()
+            async def main():
+                global pending
+                pending = [sessions.load("A" * 43) for _ in range(4)]
+                await asyncio.sleep(0.2)
+            asyncio.run(main())
+        print("end")
+    """
+    ended = run(program, table.environment() | {"AWS_ENDPOINT_URL_DYNAMODB": silent})
+    assert (ended.returncode, ended.stdout) == (0, "end\n"), ended.stderr
+    assert "panicked" not in ended.stderr and "Fatal" not in ended.stderr
+
+
+def test_calls_at_the_interpreters_end(table: Table) -> None:
+    program = """
+        import atexit
+        from dynamodb_web_session import SessionManager
+        sessions = SessionManager()
+        atexit.register(lambda: print(sessions.create({"n": 1}).data))
+        class Last:
+            def __del__(self, sessions=sessions):
+                try:
+                    print(sessions.create({"n": 2}).data)
+                except BaseException as error:
+                    print(type(error).__name__)
+        last = Last()
+    """
+    for _ in range(10):
+        ended = run(program, table.environment())
+        assert ended.returncode == 0 and ended.stdout.startswith("{'n': 1}\n"), ended.stderr
+        assert "panicked" not in ended.stderr
+
+
+def test_many_awaits_on_one_thread(table: Table, silent: str) -> None:
+    async def main() -> None:
+        sessions = AsyncSessionManager(**table.settings())
+        waiting = AsyncSessionManager(**table.settings() | {"endpoint_url": silent}).load("A" * 43)
+        session = await sessions.create({"n": 1})
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0)
+
+        ticker = asyncio.create_task(tick())
+        before = threading.active_count()
+        loaded = await asyncio.gather(*(sessions.load(session.id) for _ in range(200)))
+        assert [data(each) for each in loaded] == [{"n": 1}] * 200
+        assert ticks > 10, "the event loop ran meanwhile"
+        assert threading.active_count() == before
+        assert not waiting.done()
+        waiting.cancel()
+        ticker.cancel()
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_call_is_given_up(table: Table, silent: str) -> None:
+    async def main() -> None:
+        sessions = AsyncSessionManager(**table.settings() | {"endpoint_url": silent})
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(sessions.load("A" * 43), 0.1)
+        working = AsyncSessionManager(**table.settings())
+        task = asyncio.ensure_future(working.create({}))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await working.create({"n": 1})).data == {"n": 1}
+
+    asyncio.run(main())
+
+
+def test_event_loops_one_after_another_and_in_threads(table: Table) -> None:
+    sessions = AsyncSessionManager(**table.settings())
+
+    async def use() -> Any:
+        session = await sessions.create({"n": 1})
+        with pytest.raises(NotFoundError):
+            await sessions.update("A" * 43, data={})
+        return data(await sessions.load(session.id))
+
+    for _ in range(3):
+        assert asyncio.run(use()) == {"n": 1}
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda _: asyncio.run(use()), range(8))) == [{"n": 1}] * 8
+
+
+def test_an_awaitable_method_needs_an_event_loop(table: Table) -> None:
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        AsyncSessionManager(**table.settings()).load("A" * 43)

@@ -1,0 +1,201 @@
+"""What each method does. Each test runs with ``SessionManager`` and with ``AsyncSessionManager``."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from dynamodb_web_session import (
+    ChangedError,
+    ManualClock,
+    NotFoundError,
+    RawJson,
+    TooManySessionsError,
+)
+
+
+def test_a_session_is_created_loaded_saved_and_cleared(sessions: Any) -> None:
+    created = sessions.create({"fruit": "apple"})
+    loaded = sessions.load(created.id)
+    assert loaded.data == {"fruit": "apple"}
+    loaded.data["color"] = "red"
+    assert sessions.save(loaded) is None
+    assert sessions.load(created).data == {"fruit": "apple", "color": "red"}
+    assert sessions.clear(created.id) is None
+    assert sessions.load(created.id) is None
+    assert sessions.clear(created.id) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        [],
+        None,
+        "text",
+        0,
+        1.5,
+        True,
+        10**40,
+        -(2**63) - 1,
+        'é\u0000\U0001f36a\\"',
+        {"": {"a": [None, {"b": [[]]}]}},
+        {str(n): n for n in range(1000)},
+        1e-300,
+    ],
+)
+def test_any_json_value_comes_back(sessions: Any, data: Any) -> None:
+    session = sessions.create("first")
+    session.data = data
+    sessions.save(session)
+    loaded = sessions.load(session.id).data
+    assert loaded == data
+    assert type(loaded) is type(data)
+
+
+def test_what_a_session_says_of_itself(sessions: Any, clock: ManualClock) -> None:
+    session = sessions.create(subject="alice", idle_timeout_seconds=100, absolute_timeout_seconds=500)
+    assert session.loggable_id == hashlib.sha512(session.id.encode()).hexdigest()
+    assert session.subject == "alice"
+    assert session.created == clock.now() and session.created.tzinfo is timezone.utc
+    assert session.idle_deadline == session.expires == clock.now() + timedelta(seconds=100)
+    assert session.absolute_deadline == clock.now() + timedelta(seconds=500)
+    assert (session.idle_timeout_seconds, session.absolute_timeout_seconds) == (100, 500)
+    assert session.json == "{}"
+    assert session.etag == sessions.load(session.id).etag
+
+
+def test_a_session_ends_at_its_deadlines(sessions: Any, clock: ManualClock) -> None:
+    session = sessions.create(idle_timeout_seconds=100, absolute_timeout_seconds=150)
+    clock.advance(99)
+    assert sessions.load(session.id) is not None
+    clock.advance(50)
+    assert sessions.load(session.id) is not None
+    clock.advance(1)
+    assert sessions.load(session.id) is None
+    with pytest.raises(NotFoundError):
+        sessions.save(session)
+
+
+def test_a_peek_does_not_use_the_session(sessions: Any, clock: ManualClock) -> None:
+    session = sessions.create(idle_timeout_seconds=100)
+    clock.advance(99)
+    assert sessions.peek(session.id).expires == session.expires
+    clock.advance(1)
+    assert sessions.peek(session.id) is None
+
+
+def test_timeouts_change_with_the_next_save(sessions: Any, clock: ManualClock) -> None:
+    session = sessions.create()
+    session.idle_timeout_seconds = 30
+    session.absolute_timeout_seconds = 40
+    assert sessions.load(session.id).idle_timeout_seconds == 7200
+    sessions.save(session)
+    assert session.expires == clock.now() + timedelta(seconds=30)
+    assert sessions.load(session.id).absolute_timeout_seconds == 40
+
+
+@pytest.mark.parametrize("id", ["", "nonsense", "A" * 43, "é" * 43, "A" * 10_000, "\0"])
+def test_an_id_that_was_never_issued_names_no_session(sessions: Any, id: str) -> None:
+    assert sessions.load(id) is None
+    assert sessions.peek(id) is None
+    assert sessions.renew(id) is None
+    assert sessions.clear(id) is None
+    with pytest.raises(NotFoundError):
+        sessions.update(id, data={})
+    assert sessions.load(id) is None
+
+
+def test_a_dead_session_stays_dead(sessions: Any) -> None:
+    session = sessions.create()
+    sessions.clear(session.id)
+    for save in (sessions.save, sessions.save_if_unchanged, lambda s: sessions.update(s, data=1)):
+        with pytest.raises(NotFoundError):
+            save(session)
+    assert sessions.renew(session) is None
+    assert sessions.load(session.id) is None
+
+
+def test_a_save_if_unchanged_does_not_overwrite_what_another_caller_saved(sessions: Any) -> None:
+    mine = sessions.create({"n": 1})
+    theirs = sessions.load(mine.id)
+    theirs.data = {"n": 2}
+    sessions.save_if_unchanged(theirs)
+    mine.data = {"n": 3}
+    with pytest.raises(ChangedError):
+        sessions.save_if_unchanged(mine)
+    assert sessions.load(mine.id).data == {"n": 2}
+    sessions.save_if_unchanged(theirs)  # it has the new tag
+    sessions.save(mine)
+    assert sessions.load(mine.id).data == {"n": 3}
+
+
+def test_an_update_changes_what_it_is_given(sessions: Any, clock: ManualClock) -> None:
+    session = sessions.create({"n": 1})
+    assert sessions.update(session.id, idle_timeout_seconds=50) == session.etag
+    etag = sessions.update(session.id, data={"n": 2}, if_match=session.etag)
+    loaded = sessions.load(session.id)
+    assert (loaded.data, loaded.etag, loaded.idle_timeout_seconds) == ({"n": 2}, etag, 50)
+    with pytest.raises(ChangedError):
+        sessions.update(session.id, data={"n": 3}, if_match=session.etag)
+    with pytest.raises(ChangedError):
+        sessions.renew(session.id, if_match=session.etag)
+    with pytest.raises(ChangedError):
+        sessions.clear(session.id, if_match=session.etag)
+    sessions.clear(session.id, if_match=etag)
+    assert sessions.load(session.id) is None
+
+
+def test_a_renewal_gives_a_new_id(sessions: Any, clock: ManualClock) -> None:
+    old = sessions.create({"cart": ["apple"]}, absolute_timeout_seconds=1000)
+    clock.advance(10)
+    new = sessions.renew(old.id, subject="bob")
+    assert new.id != old.id and new.data == {"cart": ["apple"]} and new.subject == "bob"
+    assert new.absolute_deadline == old.absolute_deadline
+    assert sessions.load(old.id) is None
+    assert sessions.renew(new, data=[1]).data == [1]
+    assert sessions.renew(new) is None
+
+
+def test_all_sessions_of_a_subject_end(sessions: Any, clock: ManualClock) -> None:
+    subject = f"subject {datetime.now()}"
+    mine, phone, tablet = (sessions.create(subject=subject) for _ in range(3))
+    listed = sessions.sessions_of(subject)
+    assert {session.loggable_id for session in listed} == {s.loggable_id for s in (mine, phone, tablet)}
+    assert all(s.created == s.last_used == clock.now() and s.expires == mine.expires for s in listed)
+    sessions.revoke(tablet.loggable_id)
+    assert sessions.load(tablet.id) is None
+    sessions.revoke_all(subject, except_=mine)
+    assert sessions.load(phone.id) is None and sessions.load(mine.id) is not None
+    sessions.revoke_all(subject, except_=mine.loggable_id)
+    sessions.revoke_all(subject)
+    assert sessions.load(mine.id) is None
+    assert sessions.sessions_of(subject) == []
+
+
+def test_a_subject_has_at_most_the_maximum_of_sessions(make: Any) -> None:
+    subject = f"subject {datetime.now()}"
+    sessions = make(max_per_subject=1)
+    first = sessions.create(subject=subject)
+    with pytest.raises(TooManySessionsError):
+        sessions.create(subject=subject)
+    with pytest.raises(TooManySessionsError):
+        sessions.renew(sessions.create(), subject=subject)
+    make(max_per_subject=1, at_max_per_subject="end-oldest").create(subject=subject)
+    assert sessions.load(first.id) is None
+
+
+def test_json_text_is_stored_as_it_is(sessions: Any) -> None:
+    session = sessions.create(RawJson('{"n": 1.10, "big": 123456789012345678901234567890}'))
+    loaded = sessions.load(session.id)
+    assert loaded.json == '{"n": 1.10, "big": 123456789012345678901234567890}'
+    assert loaded.data == {"n": 1.1, "big": 123456789012345678901234567890}
+    assert str(RawJson("[1]")) == "[1]"
+
+
+def test_sealed_and_plain_sessions_are_read_by_both(make: Any) -> None:
+    plain, sealed = make(), make(seal=True)
+    one, two = plain.create({"n": 1}), sealed.create({"n": 2})
+    assert sealed.load(one.id).data == {"n": 1} and plain.load(two.id).data == {"n": 2}
