@@ -77,6 +77,10 @@ pub enum Error {
     #[error("the data could not be encrypted")]
     Encryption,
 
+    /// A record has the ID that the caller has given.
+    #[error("a session with this ID exists")]
+    IdInUse,
+
     /// Several random IDs in a row were in use: the source of randomness is broken.
     #[error("every new session ID was already in use")]
     NoFreeId,

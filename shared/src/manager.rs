@@ -12,7 +12,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::dynamodb::client;
 use crate::dynamodb::list::{ListAction, ListChange};
-use crate::dynamodb::table::{Record, Saved, Table, Transacted};
+use crate::dynamodb::table::{Deleted, Record, Saved, Table, Transacted};
 use crate::error::{Absence, ConfigError, Error};
 use crate::etag::{ETag, Preconditions};
 use crate::id::{LoggableId, SessionId};
@@ -106,39 +106,73 @@ impl SessionManager {
     /// # Errors
     /// Those of [`create`](Self::create), and [`Error::TooManySessions`].
     pub async fn create_for<T: Serialize>(&self, data: T, subject: Subject) -> Result<Session<T>, Error> {
-        self.create_with(data, CreateOptions { subject: Some(subject), timeouts: None }).await
+        self.create_with(data, CreateOptions { subject: Some(subject), ..CreateOptions::default() }).await
     }
 
     /// Creates a session with its own [`Timeouts`](crate::Timeouts), with a subject, or both.
     ///
     /// # Errors
     /// Those of [`create_for`](Self::create_for), and [`Error::TimeoutOutOfRange`].
-    pub async fn create_with<T: Serialize>(
+    pub fn create_with<T: Serialize>(
         &self,
         data: T,
         options: impl Into<CreateOptions>,
+    ) -> impl Future<Output = Result<Session<T>, Error>> {
+        self.create_under(None, data, options.into()) // without a future around it: one more is too deep for rustc
+    }
+
+    /// For the stores of frameworks that make session IDs themselves, such as express-session: creates a session under a
+    /// given ID, if no record has it.
+    ///
+    /// Whoever knows the ID has the session: it must be random, from this program, and never from a request. An ID that came
+    /// with a request is loaded, and if no session has it, another one is made.
+    ///
+    /// # Errors
+    /// [`Error::IdInUse`], and those of [`create_with`](Self::create_with). After [`Error::Unavailable`] it is not known
+    /// whether the session exists.
+    pub async fn create_under_given_id<T: Serialize>(
+        &self,
+        id: &SessionId,
+        data: T,
+        options: impl Into<CreateOptions>,
     ) -> Result<Session<T>, Error> {
-        let CreateOptions { timeouts, subject } = options.into();
-        let timeouts = timeouts.unwrap_or(self.config.default_timeouts());
+        self.create_under(Some(id), data, options.into()).await
+    }
+
+    async fn create_under<T: Serialize>(
+        &self,
+        id: Option<&SessionId>,
+        data: T,
+        CreateOptions { timeouts, subject, absolute_deadline }: CreateOptions,
+    ) -> Result<Session<T>, Error> {
         let mut call = Call::new(&*self.clock).for_subject(subject.as_ref());
+        let mut timeouts = timeouts.unwrap_or(self.config.default_timeouts());
+        if let Some(deadline) = absolute_deadline {
+            timeouts.absolute_seconds = timeouts.absolute_seconds.min(deadline.seconds_since(call.now()));
+        }
         let created = async {
             self.validate_timeouts(Some(timeouts.idle_seconds), Some(timeouts.absolute_seconds))?;
             let mut record = Record::new(self.encode(&data)?, timeouts.clamped(), subject, call.now());
-            let id = self.insert(&mut call, &mut record).await?;
+            let id = self.insert(&mut call, id, &mut record).await?;
             Ok(record.into_session(id, data))
         }
         .await;
         call.end(created, Event::Created)
     }
 
-    /// Stores a record under a new ID. Each attempt has another one.
-    async fn insert(&self, call: &mut Call<'_>, record: &mut Record) -> Result<SessionId, Error> {
+    /// Stores a record under the given ID, or under a new one: then each attempt has another.
+    async fn insert(
+        &self,
+        call: &mut Call<'_>,
+        given: Option<&SessionId>,
+        record: &mut Record,
+    ) -> Result<SessionId, Error> {
         let busy = || Error::Unavailable("other logins of the subject did not stop".into());
         let mut list_expires = self.list_expires(call);
         let mut pauses = Pauses::default();
         let mut attempts_left = ID_ATTEMPTS;
         loop {
-            let id = self.new_id()?;
+            let id = given.map_or_else(|| self.new_id(), |id| Ok(id.clone()))?;
             call.session = Some(id.loggable().clone());
             let error = match self.insert_once(call, &id, record, list_expires).await {
                 Ok(Transacted::Done) => return Ok(id),
@@ -150,11 +184,13 @@ impl SessionManager {
                     busy()
                 }
                 Ok(Transacted::Conflict) => busy(),
+                Ok(Transacted::SessionRefused(_)) if given.is_some() => return Err(Error::IdInUse),
                 Ok(Transacted::SessionRefused(_)) => {
                     attempts_left -= 1;
                     Error::NoFreeId
                 }
-                Err(error @ Error::Unavailable(_)) => {
+                // A second attempt with the same ID could not tell the record of the first one from that of another program.
+                Err(error @ Error::Unavailable(_)) if given.is_none() => {
                     attempts_left -= 1;
                     error
                 }
@@ -416,9 +452,12 @@ impl SessionManager {
     ///
     /// When the session was renewed less than a minute ago, this ends the session under its new ID.
     ///
+    /// True: this call has ended a live session. False: there was none, or the response of DynamoDB was lost, and a retry did
+    /// not find it any more.
+    ///
     /// # Errors
     /// [`Error::Unavailable`] and [`Error::Refused`] from the table.
-    pub async fn clear(&self, id: &SessionId) -> Result<(), Error> {
+    pub async fn clear(&self, id: &SessionId) -> Result<bool, Error> {
         self.clear_if(id, &Preconditions::default()).await
     }
 
@@ -426,26 +465,27 @@ impl SessionManager {
     ///
     /// # Errors
     /// Those of [`clear`](Self::clear), and [`Error::Changed`] when a precondition does not hold.
-    pub async fn clear_if(&self, id: &SessionId, preconditions: &Preconditions) -> Result<(), Error> {
+    pub async fn clear_if(&self, id: &SessionId, preconditions: &Preconditions) -> Result<bool, Error> {
         let mut call = Call::of(id.loggable(), &*self.clock);
         let cleared = self.clear_and_follow(&mut call, id.loggable(), preconditions, TOMBSTONE_SECONDS).await;
-        found(call.end(cleared, Event::Cleared))?;
-        Ok(())
+        Ok(found(call.end(cleared, Event::Cleared))?.unwrap_or(false))
     }
 
-    /// Ends a session, or the one that renewals have made of it, if each is at most `max_tombstone_age` seconds old.
+    /// Ends a session, or the one that renewals have made of it, if each is at most `max_tombstone_age` seconds old. False: an
+    /// earlier attempt of the SDK seems to have done it.
     pub(crate) async fn clear_and_follow(
         &self,
         call: &mut Call<'_>,
         id: &LoggableId,
         preconditions: &Preconditions,
         max_tombstone_age: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let mut id = id.clone();
         loop {
             match self.table.delete(call, &id, preconditions, max_tombstone_age).await {
-                Ok(None) => return Ok(()),
-                Ok(Some(renewed_to)) => id = renewed_to,
+                Ok(Deleted::Ended) => return Ok(true),
+                Ok(Deleted::InDoubt) => return Ok(false),
+                Ok(Deleted::RenewedTo(renewed_to)) => id = renewed_to,
                 // The ID is known: it was renewed, and the renewed session was cleared.
                 Err(Error::NotFound(Absence::Unknown)) if call.new_session.is_some() => {
                     return Err(Error::NotFound(Absence::Superseded));

@@ -201,6 +201,7 @@ fn names(error: &Error) -> (&'static str, &'static str) {
         | Error::CorruptRecord(_)
         | Error::Randomness(_)
         | Error::Encryption
+        | Error::IdInUse
         | Error::NoFreeId => ("failed", "internal"),
     }
 }

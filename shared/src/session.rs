@@ -74,6 +74,8 @@ pub struct CreateOptions {
     pub timeouts: Option<Timeouts>,
     /// Whose session it is.
     pub subject: Option<Subject>,
+    /// The session ends at this moment at the latest, where its absolute timeout would be later.
+    pub absolute_deadline: Option<Timestamp>,
 }
 
 impl From<Timeouts> for CreateOptions {

@@ -11,7 +11,9 @@ pub async fn handle(service: &SessionService, request: Request) -> Response<Body
 async fn clear(service: &SessionService, request: &Request) -> Result<Response<Body>, Failure> {
     let preconditions = request::preconditions(request)?;
     match request::session_id(request.headers(), &service.settings) {
-        Ok(id) => service.sessions.clear_if(&id, &preconditions).await?,
+        Ok(id) => {
+            service.sessions.clear_if(&id, &preconditions).await?;
+        }
         // Without an ID there is nothing to clear, and the caller gets the same response.
         Err(failure) => failure.report(),
     }

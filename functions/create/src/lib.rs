@@ -21,7 +21,8 @@ async fn create(service: &SessionService, request: &Request) -> Result<Response<
         idle_seconds: body.idle_timeout_seconds.unwrap_or(default.idle_seconds),
         absolute_seconds: body.absolute_timeout_seconds.unwrap_or(default.absolute_seconds),
     };
-    let options = CreateOptions { timeouts: Some(timeouts), subject: body.subject };
+    let options =
+        CreateOptions { timeouts: Some(timeouts), subject: body.subject, ..CreateOptions::default() };
     Ok(match body.data {
         Some(data) => response::issued(CREATED, &sessions.create_with(data, options).await?, settings),
         None => response::issued(CREATED, &sessions.create_with(Map::new(), options).await?, settings),

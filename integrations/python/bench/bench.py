@@ -123,7 +123,9 @@ start = time.perf_counter()
 print(time.perf_counter() - start)
 """
 OURS = "from dynamodb_web_session import SessionManager; assert SessionManager().load({id!r}).data['text']"
-THEIRS = "from dynamodb_session_web import SessionManager; assert SessionManager(table_name='library').load({id!r})['text']"
+THEIRS = (
+    "from dynamodb_session_web import SessionManager; assert SessionManager(table_name='library').load({id!r})['text']"
+)
 
 
 def starts(url: str) -> tuple[float, float]:
@@ -297,7 +299,11 @@ def report(figures: dict[str, Any]) -> str:
         (cpu, wall), (library_cpu, library_wall) = calls[call], calls[f"library {call}"]
         figures_of_call = (f"{value:.0f}" for value in (cpu, wall, library_cpu, library_wall))
         lines.append(row(call, *figures_of_call, f"{library_cpu / cpu:.1f}"))
-    lines += ["", row("a Flask request that reads a session", "requests a second", "CPU, µs"), row("---", "---:", "---:")]
+    lines += [
+        "",
+        row("a Flask request that reads a session", "requests a second", "CPU, µs"),
+        row("---", "---:", "---:"),
+    ]
     lines += [row(name, f"{1e6 / wall:.0f}", f"{cpu:.0f}") for name, (cpu, wall) in flask.items()]
     lines += ["", row("threads", "loads a second", "CPU of a load, µs"), row("---:", "---:", "---:")]
     lines += [row(count, f"{rate:.0f}", f"{cpu:.0f}") for count, (rate, cpu) in rates.items()]
@@ -328,8 +334,16 @@ def report(figures: dict[str, Any]) -> str:
 def plot(figures: dict[str, Any]) -> str:
     """Bars of CPU: ours beside the others'."""
     calls, flask = figures["calls"], figures["flask"]
-    bars = [(f"{call}{', library' * theirs}", calls["library " * theirs + call][0], theirs) for call in ("load", "save", "create") for theirs in (False, True)]
-    bars += [(f"Flask request, {name}", cpu, name != "ours") for name, (cpu, _) in flask.items() if name != "dynamodb-session-flask"]
+    bars = [
+        (f"{call}{', library' * theirs}", calls["library " * theirs + call][0], theirs)
+        for call in ("load", "save", "create")
+        for theirs in (False, True)
+    ]
+    bars += [
+        (f"Flask request, {name}", cpu, name != "ours")
+        for name, (cpu, _) in flask.items()
+        if name != "dynamodb-session-flask"
+    ]
     longest = max(value for _, value, _ in bars)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="720" height="{len(bars) * 26 + 40}" font-family="sans-serif" font-size="13">',
@@ -345,7 +359,9 @@ def plot(figures: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local", AWS_REGION="us-east-1", AWS_DEFAULT_REGION="us-east-1")
+    os.environ.update(
+        AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local", AWS_REGION="us-east-1", AWS_DEFAULT_REGION="us-east-1"
+    )
     with dynamodb() as url, tempfile.TemporaryDirectory() as folder:
         os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = url
         library_table()

@@ -27,6 +27,7 @@ from django.core.management import execute_from_command_line
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
+
 from dynamodb_web_session.django import log_out_everywhere
 
 

@@ -1,8 +1,9 @@
 """A login with Flask: ``flask --app flask_app run``, or ``gunicorn --preload --workers 4 flask_app:app``."""
 
+from flask import Flask, redirect, request, session
+
 from dynamodb_web_session import TooManySessionsError
 from dynamodb_web_session.flask import DynamoDbSessions, log_out_everywhere, renew
-from flask import Flask, redirect, request, session
 
 app = Flask(__name__)
 app.config.update(SESSION_COOKIE_SAMESITE="Lax")  # and SESSION_COOKIE_SECURE=True where it is served over HTTPS

@@ -1,12 +1,13 @@
 """A login with Starlette: ``uvicorn starlette_app:app``. With FastAPI the session is the same."""
 
-from dynamodb_web_session import TooManySessionsError
-from dynamodb_web_session.starlette import SessionMiddleware, log_out_everywhere, renew
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from dynamodb_web_session import TooManySessionsError
+from dynamodb_web_session.starlette import SessionMiddleware, log_out_everywhere, renew
 
 
 async def page(request: Request) -> Response:

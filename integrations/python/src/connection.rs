@@ -65,7 +65,13 @@ impl Connection {
                 // Outside of the runtime, so that a signal handler can make calls of its own.
                 match runtime.block_on(async { timeout(BETWEEN_SIGNALS, call.as_mut()).await }) {
                     Ok(result) => return Ok(result?),
-                    Err(_) => Python::attach(|py| py.check_signals())?,
+                    Err(_) => match Python::try_attach(|py| py.check_signals()) {
+                        Some(checked) => checked?,
+                        // The interpreter has ended, and a daemon thread cannot return to it.
+                        None => loop {
+                            std::thread::park();
+                        },
+                    },
                 }
             }
         })

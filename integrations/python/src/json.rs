@@ -6,6 +6,7 @@ use pyo3::types::{PyDict, PyString};
 use serde_json::value::RawValue;
 
 use crate::errors::InvalidDataError;
+use crate::plain;
 
 /// JSON text as it goes into the table and comes from there.
 pub(crate) type Text = Box<RawValue>;
@@ -26,7 +27,7 @@ impl RawJson {
     }
 }
 
-/// The functions `encode` and `decode`.
+/// The functions `encode` and `decode` of Python's `json`, whose import takes milliseconds.
 fn codec(py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
     static CODEC: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
     CODEC.get_or_try_init(py, || {
@@ -45,6 +46,9 @@ fn codec(py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
 pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Text> {
     if let Ok(raw) = value.cast_exact::<RawJson>() {
         return Ok(raw.get().0.clone());
+    }
+    if let Some(text) = plain::encode(value) {
+        return Ok(text);
     }
     let py = value.py();
     let text = codec(py)?.0.bind(py).call1((value,)).map_err(|error| invalid(py, error))?;
@@ -76,6 +80,9 @@ fn parse(text: &Bound<'_, PyString>) -> PyResult<Text> {
 
 /// The value that the text stands for.
 pub(crate) fn decode<'py>(py: Python<'py>, text: &RawValue) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(value) = plain::decode(py, text) {
+        return Ok(value);
+    }
     codec(py)?.1.bind(py).call1((text.get(),)).map_err(|error| invalid(py, error)) // such as a number of 5,000 digits
 }
 

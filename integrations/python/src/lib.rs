@@ -9,6 +9,7 @@ mod errors;
 mod json;
 mod local;
 mod manager;
+mod plain;
 mod session;
 mod settings;
 

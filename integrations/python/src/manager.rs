@@ -152,7 +152,8 @@ impl Verbs {
                 idle_seconds: seconds(idle_timeout_seconds, idle_seconds),
                 absolute_seconds: seconds(absolute_timeout_seconds, absolute_seconds),
             };
-            sessions.create_with(data, CreateOptions { timeouts: Some(timeouts), subject }).await
+            let options = CreateOptions { timeouts: Some(timeouts), subject, ..CreateOptions::default() };
+            sessions.create_with(data, options).await
         };
         self.call(py, create, session)
     }
@@ -251,10 +252,10 @@ impl Verbs {
         let clear = |sessions: Sessions| async move {
             match id {
                 Some(id) => sessions.clear_if(&id, &preconditions).await,
-                None => Ok(()),
+                None => Ok(false),
             }
         };
-        self.call(py, clear, none)
+        self.call(py, clear, |py, _| Ok(py.None()))
     }
 
     fn sessions_of<'py>(&self, py: Python<'py>, subject: String) -> PyResult<Bound<'py, PyAny>> {

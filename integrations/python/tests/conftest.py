@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
 from dynamodb_web_session import AsyncSessionManager, ManualClock, SessionManager
 from dynamodb_web_session.local import LocalDynamoDb
 

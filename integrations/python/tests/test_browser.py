@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import Table
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
+
+from conftest import Table
 from test_examples import GUNICORN, serve
 
 Browser = webdriver.Chrome

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+
 from conftest import Table
 from dynamodb_web_session import ConfigurationError, InvalidTimeoutError
 from dynamodb_web_session.compat import (
@@ -181,6 +182,7 @@ def test_the_interface_is_that_of_the_library() -> None:
     import inspect
 
     import dynamodb_session_web as library
+
     from dynamodb_web_session import compat
 
     assert set(library.__all__) == set(compat.__all__)

@@ -15,8 +15,9 @@ from typing import Any
 
 import django
 import pytest
-from conftest import Table
 from django.conf import settings
+
+from conftest import Table
 from dynamodb_web_session import ManualClock
 
 HERE = Path(__file__).parent
@@ -45,6 +46,7 @@ from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path
+
 from dynamodb_web_session import TooManySessionsError
 from dynamodb_web_session.django import SessionStore, async_sessions, log_out_everywhere, sessions
 

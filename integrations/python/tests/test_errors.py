@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+
 from conftest import Table
 from dynamodb_web_session import (
     AsyncSessionManager,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from conftest import Table
 from dynamodb_web_session import SessionManager
 

@@ -8,11 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from flask import Flask, session
+from flask.testing import FlaskClient
+
 from conftest import Table
 from dynamodb_web_session import ManualClock, SessionManager, TooManySessionsError
 from dynamodb_web_session.flask import DynamoDbSessions, log_out_everywhere, renew
-from flask import Flask, session
-from flask.testing import FlaskClient
 
 VALUES = {
     "when": datetime(2026, 1, 2, tzinfo=timezone.utc),

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
 from conftest import Table
 from dynamodb_web_session import AsyncSessionManager, NotFoundError, Session, SessionManager, UnavailableError
 from test_errors import run

@@ -6,9 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from conftest import Table
-from dynamodb_web_session import AsyncSessionManager, ManualClock, SessionManager
-from dynamodb_web_session.starlette import SessionMiddleware, log_out_everywhere, renew
 from fastapi import FastAPI, Request
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -16,6 +13,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
+
+from conftest import Table
+from dynamodb_web_session import AsyncSessionManager, ManualClock, SessionManager
+from dynamodb_web_session.starlette import SessionMiddleware, log_out_everywhere, renew
 
 Act = Callable[[Any], Awaitable[None]]
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import OrderedDict
 from datetime import datetime, timedelta, timezone
+from enum import IntEnum
+from random import Random
 from typing import Any
 
 import pytest
+
+from conftest import Table
 from dynamodb_web_session import (
     ChangedError,
     ManualClock,
     NotFoundError,
     RawJson,
+    SessionManager,
     TooManySessionsError,
 )
 
@@ -199,3 +206,57 @@ def test_sealed_and_plain_sessions_are_read_by_both(make: Any) -> None:
     plain, sealed = make(), make(seal=True)
     one, two = plain.create({"n": 1}), sealed.create({"n": 2})
     assert sealed.load(one.id).data == {"n": 1} and plain.load(two.id).data == {"n": 2}
+
+
+class Number(IntEnum):
+    ONE = 1
+
+
+def random_value(random: Random, depth: int = 0) -> Any:
+    """A value that Python's ``json`` writes, plain or not."""
+    leaves: list[Any] = [
+        None,
+        True,
+        random.randrange(-(2**70), 2**70),
+        random.randrange(-100, 100),
+        2**63,
+        2**64,
+        -(2**63),
+        random.uniform(-1e3, 1e3),
+        random.random() * 10 ** random.randrange(-300, 300),
+        -0.0,
+        1e22,
+        "".join(chr(random.randrange(0x20, 0x2FF)) for _ in range(5)),
+        "\ud83c\udf6a".encode("utf-16", "surrogatepass").decode("utf-16"),
+        Number.ONE,
+    ]
+    if depth > 4 or random.random() < 0.4:
+        return random.choice(leaves)
+    values = [random_value(random, depth + 1) for _ in range(random.randrange(4))]
+    keys: list[Any] = [random.choice(["a", "é", "", 1, None, True, 1.5]) for _ in values]
+    members = dict(zip(keys, values, strict=True))
+    return random.choice([values, tuple(values), members, OrderedDict(members)])
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, and of equal types: ``1 == 1.0 == True`` is not enough."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other) and repr(one) == repr(other)
+
+
+def test_data_is_what_pythons_json_makes_of_it(table: Table) -> None:
+    sessions = SessionManager(**table.settings())
+    random = Random(7)
+    for _ in range(1000):
+        value = random_value(random)
+        session = sessions.create(value)
+        expected = {} if value is None else json.loads(json.dumps(value))
+        assert same(json.loads(session.json), expected), value
+        assert same(session.data, expected), value
+        loaded = sessions.load(session.id)
+        assert loaded is not None and same(loaded.data, expected)

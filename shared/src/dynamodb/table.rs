@@ -82,6 +82,16 @@ pub(crate) enum Transacted {
     Conflict,
 }
 
+/// What a delete has found.
+pub(crate) enum Deleted {
+    /// A live session, which it has ended.
+    Ended,
+    /// No record, after an attempt whose response was lost: that attempt may have deleted it.
+    InDoubt,
+    /// A tombstone, with the session's new ID.
+    RenewedTo(LoggableId),
+}
+
 /// The result of a save.
 pub(crate) struct Saved {
     /// The tag of the stored data.
@@ -562,15 +572,14 @@ impl Table {
             .map_err(|error| Error::Refused(error.into()))
     }
 
-    /// Deletes the record of a session, dead or alive. `Some`: the record is a tombstone of at most this age; it stays, and
-    /// this is the new ID.
+    /// Deletes the record of a session, dead or alive, unless it is a tombstone of at most this age.
     pub(crate) async fn delete(
         &self,
         call: &mut Call<'_>,
         id: &LoggableId,
         preconditions: &Preconditions,
         max_tombstone_age: u64,
-    ) -> Result<Option<LoggableId>, Error> {
+    ) -> Result<Deleted, Error> {
         let now = call.request();
         let doubt = Doubt::default();
         let delete = self.delete_request(id, preconditions).customize().interceptor(doubt.clone());
@@ -587,15 +596,19 @@ impl Table {
         };
         let Some(item) = item else {
             // After a doubtful attempt, it was that attempt that deleted it.
-            return if doubt.exists() { Ok(None) } else { Err(Error::NotFound(Absence::Unknown)) };
+            return if doubt.exists() {
+                Ok(Deleted::InDoubt)
+            } else {
+                Err(Error::NotFound(Absence::Unknown))
+            };
         };
         if let Some(renewed_to) = fresh_tombstone(&item, now, max_tombstone_age) {
-            return Ok(Some(renewed_to));
+            return Ok(Deleted::RenewedTo(renewed_to));
         }
         match self.require_alive(&item, now) {
             Ok(()) if !is_deleted => Err(Error::Changed),
-            Ok(()) => Ok(None),
-            Err(Error::CorruptRecord(_)) if is_deleted => Ok(None),
+            Ok(()) => Ok(Deleted::Ended),
+            Err(Error::CorruptRecord(_)) if is_deleted => Ok(Deleted::Ended),
             Err(error) => Err(error),
         }
     }

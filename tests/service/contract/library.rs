@@ -11,8 +11,8 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder, Connector};
 use dynamodb_web_session::{
-    Absence, Clock, Config, Error, Preconditions, SessionManager, Timeouts, Update, Variables, aws_defaults,
-    chain,
+    Absence, Clock, Config, CreateOptions, Error, Preconditions, SessionId, SessionManager, Timeouts, Update,
+    Variables, aws_defaults, chain,
 };
 use serde_json::{Value, json};
 use service::Settings;
@@ -45,6 +45,56 @@ async fn a_save_updates_the_tag_and_deadline_of_the_session() {
     assert_eq!(loaded.expires(), session.expires());
     assert_eq!(session.expires(), service.clock.now().plus_seconds(20));
     assert_eq!(loaded.timeouts, session.timeouts);
+}
+
+#[tokio::test]
+async fn a_clear_says_whether_it_has_ended_a_session() {
+    let service = Service::start().await;
+    let session = service.sessions.create(json!({})).await.unwrap();
+    assert!(service.sessions.clear(session.id()).await.unwrap());
+    assert!(!service.sessions.clear(session.id()).await.unwrap());
+    let expired = service.sessions.create(json!({})).await.unwrap();
+    service.clock.advance(7200);
+    assert!(!service.sessions.clear(expired.id()).await.unwrap());
+    let renewed = service.sessions.create(json!({})).await.unwrap();
+    service.sessions.renew::<Value>(renewed.id()).await.unwrap().unwrap();
+    assert!(service.sessions.clear(renewed.id()).await.unwrap(), "under its new ID");
+    // The first attempt deletes the session, and its response is lost: it may have been another program's delete.
+    let session = service.sessions.create(json!({})).await.unwrap();
+    service.proxy.on_next(async |body| Action::Lose(body, Loss::Reset));
+    assert!(!service.sessions.clear(session.id()).await.unwrap());
+    assert!(service.sessions.load::<Value>(session.id()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_store_creates_a_session_under_an_id_that_no_record_has() {
+    let service = Service::start().await;
+    let id: SessionId = "abcdefghijklmnopqrstuA".parse().unwrap();
+    let options = || CreateOptions { subject: Some("store".parse().unwrap()), ..CreateOptions::default() };
+    service.proxy.forget();
+    let session = service.sessions.create_under_given_id(&id, json!({ "n": 1 }), Timeouts::default()).await;
+    assert_eq!(session.unwrap().id().expose(), id.expose());
+    assert_eq!(service.proxy.operations(), ["PutItem"]);
+    assert_eq!(service.load(&id).await.data(), json!({ "n": 1 }));
+
+    let in_use = async || {
+        for options in [options(), CreateOptions::default()] {
+            let created = service.sessions.create_under_given_id(&id, json!({ "n": 2 }), options).await;
+            assert!(matches!(created, Err(Error::IdInUse)), "{created:?}");
+        }
+    };
+    in_use().await;
+    service.sessions.renew::<Value>(&id).await.unwrap().unwrap();
+    in_use().await; // a tombstone
+    assert!(service.load(&id).await.status == 404);
+
+    // Its response is lost: a second attempt could take the record for that of another program.
+    let id: SessionId = "AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap();
+    service.proxy.on_next(async |body| Action::Lose(body, Loss::Reset));
+    let created = service.sessions.create_under_given_id(&id, json!({ "n": 3 }), options()).await;
+    assert!(matches!(created, Err(Error::Unavailable(_))), "{created:?}");
+    service.clock.advance(7200);
+    assert!(service.sessions.load::<Value>(&id).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -416,6 +416,7 @@ async fn the_list_outlives_its_sessions_when_the_maximum_timeout_is_lowered() {
     let month = CreateOptions {
         timeouts: Some(Timeouts { idle_seconds: 2_592_000, absolute_seconds: 2_592_000 }),
         subject: Some(subject("alice")),
+        ..CreateOptions::default()
     };
     let long = service.sessions.create_with(json!({}), month).await.unwrap();
     let expires =
