@@ -1,0 +1,68 @@
+'use strict'
+// The errors of this package. Each has a `code`; none holds a session ID or data.
+
+class SessionError extends Error {
+  constructor(message, options) {
+    super(message, options)
+    this.name = this.constructor.name
+  }
+}
+SessionError.prototype.code = 'INTERNAL'
+
+class NotFoundError extends SessionError {}
+NotFoundError.prototype.code = 'NOT_FOUND'
+
+class ChangedError extends SessionError {}
+ChangedError.prototype.code = 'CHANGED'
+
+class InvalidDataError extends SessionError {}
+InvalidDataError.prototype.code = 'INVALID_DATA'
+
+class DataTooLargeError extends InvalidDataError {}
+DataTooLargeError.prototype.code = 'DATA_TOO_LARGE'
+
+class InvalidTimeoutError extends SessionError {}
+InvalidTimeoutError.prototype.code = 'INVALID_TIMEOUT'
+
+class TooManySessionsError extends SessionError {}
+TooManySessionsError.prototype.code = 'TOO_MANY_SESSIONS'
+
+class IdInUseError extends SessionError {}
+IdInUseError.prototype.code = 'ID_IN_USE'
+
+class UnavailableError extends SessionError {}
+UnavailableError.prototype.code = 'UNAVAILABLE'
+
+class RefusedError extends SessionError {}
+RefusedError.prototype.code = 'REFUSED'
+
+class CorruptRecordError extends SessionError {}
+CorruptRecordError.prototype.code = 'CORRUPT_RECORD'
+
+class ConfigurationError extends SessionError {}
+ConfigurationError.prototype.code = 'CONFIGURATION'
+
+const classes = [
+  SessionError,
+  NotFoundError,
+  ChangedError,
+  InvalidDataError,
+  DataTooLargeError,
+  InvalidTimeoutError,
+  TooManySessionsError,
+  IdInUseError,
+  UnavailableError,
+  RefusedError,
+  CorruptRecordError,
+  ConfigurationError,
+]
+
+/** The error of this package for one of the addon, whose message begins with a code. */
+function translated(error) {
+  const [, code, message] = /^([A-Z_]+): ([^]*)$/.exec(error.message) ?? []
+  if (code === 'INVALID_ARGUMENT') return new TypeError(message)
+  const found = classes.find((each) => each.prototype.code === code)
+  return found ? new found(message) : error
+}
+
+module.exports = { translated, ...Object.fromEntries(classes.map((each) => [each.name, each])) }

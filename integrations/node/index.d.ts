@@ -1,0 +1,224 @@
+import type session = require('express-session')
+
+/** Data that JSON.stringify writes, or a RawJson. */
+export type Data = unknown
+
+/**
+ * What a session manager can be made with. Each but the last three is also an environment variable, such as
+ * SESSION_IDLE_TIMEOUT_SECONDS for `idleTimeoutSeconds`; an argument goes before it.
+ */
+export interface Settings {
+  /** The table's name or ARN. Default `app_session`. */
+  tableName?: string
+  /** Random bytes of a new session ID, 16 to 128. Default 32. */
+  idBytes?: number
+  /** A session ends this long after its last use, unless it has a timeout of its own. Default 7,200. */
+  idleTimeoutSeconds?: number
+  /** A session ends this long after its creation, however busy it is. Default 43,200. */
+  absoluteTimeoutSeconds?: number
+  /** The maximum that a session may ask for, either timeout. Default 2,592,000. */
+  maxTimeoutSeconds?: number
+  /** A load slides the idle deadline only when the last slide is at least this old. Default 60; 0: on every load. */
+  touchIntervalSeconds?: number
+  /** The maximum size of a session's data, as JSON. Default 262,144. */
+  maxDataBytes?: number
+  /** Sessions that were created before this moment are dead. Default: none are. */
+  notBefore?: Date | string
+  /** How many sessions a subject may have at once, 1 to 2,000. Default 2,000. */
+  maxPerSubject?: number
+  /** Whether one more is refused, with TooManySessionsError, or ends the oldest. Default `refuse`. */
+  atMaxPerSubject?: 'refuse' | 'end-oldest'
+  /** Whether data is stored encrypted, under a key that only the session's ID yields. Default false. */
+  seal?: boolean
+  /** The DynamoDB endpoint, in place of AWS_ENDPOINT_URL_DYNAMODB. */
+  endpointUrl?: string
+  /** The Region, in place of that of the environment or the profile. */
+  region?: string
+  /** Where the time is read, for tests. Default: the machine's clock. */
+  clock?: ManualClock
+}
+
+/** A clock that stands still until it is moved. */
+export class ManualClock {
+  /** @param now seconds since the epoch */
+  constructor(now?: number)
+  /** Seconds since the epoch. */
+  now(): number
+  advance(seconds: number): void
+}
+
+/** Data that is JSON text already: it is stored as it is. */
+export class RawJson {
+  constructor(text: string)
+  toString(): string
+}
+
+/** A session that was alive when it was created or loaded. Change its data or its timeouts, then save it. */
+export class Session {
+  private constructor()
+  /** What the session holds: any JSON value. */
+  data: any
+  /** The session ends this long after its last use. A change takes effect with the next save. */
+  idleTimeoutSeconds: number
+  /** The session ends this long after its creation. A change takes effect with the next save. */
+  absoluteTimeoutSeconds: number
+  /** The session ID. It is a secret of the session's owner: it belongs into a cookie, not into a log or a URL. */
+  readonly id: string
+  /** The SHA-512 of the ID: the name of the session in logs and in the table. */
+  readonly loggableId: string
+  /** Whose session it is. */
+  readonly subject: string | undefined
+  readonly created: Date
+  /** The earlier of the two deadlines. */
+  readonly expires: Date
+  /** When the session ends unless it is used before. */
+  readonly idleDeadline: Date
+  /** When the session ends in any case. */
+  readonly absoluteDeadline: Date
+  /** The strong validator of the data as it was stored or loaded. */
+  readonly etag: string
+  /** The data as JSON text. */
+  readonly json: string
+}
+
+/** A live session in the list of its subject's sessions. */
+export interface ListedSession {
+  /** The session's name in logs. It does not give access to the session. */
+  loggableId: string
+  created: Date
+  /** When the idle deadline last slid. */
+  lastUsed: Date
+  expires: Date
+}
+
+export interface CreateOptions {
+  /** Whose session it is, such as a user's ID: 1 to 256 bytes of UTF-8. */
+  subject?: string
+  idleTimeoutSeconds?: number
+  absoluteTimeoutSeconds?: number
+}
+
+/**
+ * Creates, loads, saves, renews and clears sessions. Make one and share it. Every method may fail with UnavailableError and
+ * RefusedError.
+ */
+export class SessionManager {
+  /** Nothing is sent yet. Throws ConfigurationError for a setting that is not accepted. */
+  constructor(settings?: Settings)
+
+  /** The longest timeout that a session may have. */
+  readonly maxTimeoutSeconds: number
+
+  /**
+   * Creates a session with a new ID. Its data is an empty object by default. Fails with InvalidDataError,
+   * DataTooLargeError, InvalidTimeoutError and TooManySessionsError.
+   */
+  create(data?: Data, options?: CreateOptions): Promise<Session>
+
+  /**
+   * For the stores of frameworks that make session IDs themselves: creates a session under a given ID of at least 16 random
+   * bytes in base64url, which must never come from a request. Fails with IdInUseError when a record has it.
+   */
+  createUnderGivenId(id: string, data?: Data, options?: CreateOptions): Promise<Session>
+
+  /**
+   * Loads a session, which counts as a use of it. `undefined`: the ID was never issued, the session was cleared, or it has
+   * expired. An outage is an error.
+   */
+  load(id: string | Session): Promise<Session | undefined>
+
+  /** Loads a session without using it: its idle deadline does not slide. */
+  peek(id: string | Session): Promise<Session | undefined>
+
+  /**
+   * Saves a session's data, and the timeouts that were changed, even if another caller has saved since it was loaded. Fails
+   * with NotFoundError when the session is dead: a save does not bring it back.
+   */
+  save(session: Session): Promise<void>
+
+  /** Saves a session unless another caller has saved other data since it was loaded: then it fails with ChangedError. */
+  saveIfUnchanged(session: Session): Promise<void>
+
+  /** Changes parts of a session without loading it, and returns the tag of its data. */
+  update(
+    id: string | Session,
+    changes: { data?: Data; idleTimeoutSeconds?: number; absoluteTimeoutSeconds?: number; ifMatch?: string },
+  ): Promise<string>
+
+  /**
+   * Gives a session a new ID and ends the old one, in one transaction. Call it at a login, with the `subject`. The absolute
+   * deadline stays. `undefined`: the session is dead, or another renewal was faster.
+   */
+  renew(
+    id: string | Session,
+    changes?: { data?: Data; subject?: string; ifMatch?: string },
+  ): Promise<Session | undefined>
+
+  /**
+   * Ends a session at once. One that does not exist is not an error. When the session was renewed less than a minute ago,
+   * this ends it under its new ID. Returns whether this call has ended a live session, as far as it knows.
+   */
+  clear(id: string | Session, options?: { ifMatch?: string }): Promise<boolean>
+
+  /** The live sessions of a subject, the last used first. */
+  sessionsOf(subject: string): Promise<ListedSession[]>
+
+  /** Ends all sessions of a subject, or all but one, which is named by its loggable ID. */
+  revokeAll(subject: string, options?: { except?: string | Session }): Promise<void>
+
+  /** Ends one session by its loggable ID, for example from a log or a list. */
+  revoke(loggableId: string | Session): Promise<void>
+}
+
+/**
+ * Serves an embedded DynamoDB with the session table on 127.0.0.1, as long as the process lives, and returns its URL. The
+ * sessions are in memory, or in the file `data`.
+ */
+export function serveLocalDynamoDb(options?: { port?: number; data?: string; tableName?: string }): Promise<string>
+
+/** A store for express-session, and what that middleware does not know. */
+export interface DynamoDbStore extends session.Store {
+  /** The session manager of the store. */
+  readonly sessions: SessionManager
+  /** Ends all sessions of a subject. When it is done, none of them can be loaded any more. */
+  logOutEverywhere(subject: string): Promise<void>
+  touch(id: string, data: session.SessionData, callback?: () => void): void
+}
+
+/**
+ * Makes a store for express-session: `session({ store: expressStore(session), ... })`.
+ *
+ * `subject` says whose a session is, from its data: `(data) => data.user`. The subject changes only with the ID: call
+ * `request.session.regenerate` at a login, as passport does, and set the data afterwards.
+ */
+export function expressStore(
+  middleware: typeof session,
+  options?: { sessions?: SessionManager; subject?: (data: session.SessionData) => string | undefined },
+): DynamoDbStore
+
+/** The base of this package's errors. None holds a session ID or data. */
+export class SessionError extends Error {
+  readonly code: string
+}
+/** There is no live session with this ID. */
+export class NotFoundError extends SessionError {}
+/** Another caller has saved other data since the session was loaded. */
+export class ChangedError extends SessionError {}
+/** The data cannot be stored as JSON, or is nested more than 100 levels deep. */
+export class InvalidDataError extends SessionError {}
+/** The data, as JSON, is larger than the setting `maxDataBytes`. */
+export class DataTooLargeError extends InvalidDataError {}
+/** A timeout is less than a second, no whole number, or longer than the setting `maxTimeoutSeconds`. */
+export class InvalidTimeoutError extends SessionError {}
+/** The subject has as many sessions as the setting `maxPerSubject` allows. */
+export class TooManySessionsError extends SessionError {}
+/** A record has the ID that was given. */
+export class IdInUseError extends SessionError {}
+/** The table could not be reached, was throttled, or failed. A retry may help. An outage is not a logout. */
+export class UnavailableError extends SessionError {}
+/** DynamoDB refused the request: the table, the credentials or the permissions are missing. */
+export class RefusedError extends SessionError {}
+/** The table holds a record that this library has not written. */
+export class CorruptRecordError extends SessionError {}
+/** A setting is not accepted. The message names it by its environment variable, and says what it accepts. */
+export class ConfigurationError extends SessionError {}

@@ -1,0 +1,102 @@
+"""The Python code in docs/integrations.md, and the moves from other libraries that it describes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, session
+from flask.sessions import SecureCookieSessionInterface
+from starlette.testclient import TestClient
+
+from conftest import Table
+from dynamodb_web_session import SessionManager
+from dynamodb_web_session.flask import DynamoDbSessions, renew
+
+PAGE = (Path(__file__).parents[3] / "docs" / "integrations.md").read_text()
+FLASK, FASTAPI, MOVE = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+
+
+@pytest.fixture(autouse=True)
+def environment(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in table.environment().items():
+        monkeypatch.setenv(variable, value)
+
+
+def test_the_flask_application() -> None:
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(FLASK, names)
+    response = names["app"].test_client().post("/login")
+    assert response.text == "welcome" and response.headers["set-cookie"].startswith("session=")
+
+
+def test_the_fastapi_application() -> None:
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(FASTAPI, names)
+    response = TestClient(names["app"], base_url="https://localhost").post("/login")
+    assert response.json() == "welcome" and response.headers["set-cookie"].startswith("session=")
+
+
+def test_sessions_of_the_library_are_moved(table: Table) -> None:
+    import dynamodb_session_web as library
+
+    table.dynamodb().create_table(
+        TableName="old-sessions",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    old_manager = library.SessionManager(table_name="old-sessions", endpoint_url=table.url, region_name="us-east-1")
+    old = old_manager.create()
+    old["cart"] = ["apple"]
+    old_manager.save(old)
+    names: dict[str, Any] = {
+        "sessions": SessionManager(),
+        "old_manager": old_manager,
+        "SessionDictInstance": library.SessionDictInstance,
+    }
+    exec(MOVE, names)
+    moved = names["load_or_move"](old.session_id)
+    assert moved.data == {"cart": ["apple"]} and moved.id != old.session_id
+    assert names["load_or_move"](moved.id).data == {"cart": ["apple"]}
+    assert names["load_or_move"](old.session_id) is None, "it is moved once"
+    table.dynamodb().delete_table(TableName="old-sessions")
+
+
+def test_users_of_flasks_signed_cookies_stay_logged_in() -> None:
+    old = Flask("old")
+    old.secret_key = "secret"
+
+    @old.post("/login")
+    def login() -> str:
+        session["user"] = "alice"
+        return ""
+
+    value = old.test_client().post("/login").headers["set-cookie"].split(";")[0].removeprefix("session=")
+
+    app = Flask("new")
+    app.secret_key = "secret"
+    app.config["SESSION_COOKIE_NAME"] = "id"
+    DynamoDbSessions(app)
+
+    @app.before_request
+    def move() -> None:
+        from flask import request
+
+        if "user" not in session and (cookie := request.cookies.get("session")):
+            serializer = SecureCookieSessionInterface().get_signing_serializer(app)
+            assert serializer is not None
+            session["user"] = serializer.loads(cookie)["user"]
+            renew(session, subject=session["user"])
+
+    @app.get("/")
+    def page() -> str:
+        return str(session.get("user"))
+
+    client = app.test_client()
+    client.set_cookie("session", value)
+    assert client.get("/").text == "alice"
+    client.delete_cookie("session")
+    assert client.get("/").text == "alice"
