@@ -1,6 +1,7 @@
 //! The hosts: the built Lambda functions, the local server, and TLS to DynamoDB.
 
 mod authorizer;
+mod axum;
 mod lambda;
 mod local_server;
 mod tls;
