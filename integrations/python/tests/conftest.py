@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,6 +56,11 @@ def table() -> Iterator[Table]:
             BillingMode="PAY_PER_REQUEST",
         )
         yield table
+
+
+def interruptible() -> None:
+    """For ``preexec_fn``: Ctrl-C works in the child, even if these tests run in a shell's background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Blocking:

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from conftest import Table
+from conftest import Table, interruptible
 from dynamodb_web_session import SessionManager
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -161,7 +161,9 @@ def test_the_embedded_dynamodb_as_a_program(tmp_path: Path) -> None:
             "--table-name",
             "mine",
         ]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
+        )
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(4)]
         assert lines[3].startswith("export AWS_ACCESS_KEY_ID=local ")

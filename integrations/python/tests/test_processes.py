@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Table
+from conftest import Table, interruptible
 from dynamodb_web_session import AsyncSessionManager, NotFoundError, Session, SessionManager, UnavailableError
 from test_errors import run
 
@@ -166,6 +166,7 @@ def start(program: str, environment: dict[str, str]) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=interruptible,
     )
 
 
