@@ -25,7 +25,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Mutex;
 
 use crate::gateway::refuse_foreign;
@@ -60,14 +60,21 @@ pub async fn start_embedded(file: Option<&Path>) -> Result<String, BoxError> {
     let mut address = [0; 3];
     SysRng.try_fill_bytes(&mut address)?;
     let [a, b, c] = address.map(|byte| byte.clamp(1, 254));
-    let listener = match TcpListener::bind((Ipv4Addr::new(127, a, b, c), 0)).await {
-        Ok(listener) => listener,
-        Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
-    };
+    let listener = listen(Ipv4Addr::new(127, a, b, c), 0).or_else(|_| listen(Ipv4Addr::LOCALHOST, 0))?;
     let url = format!("http://{}", listener.local_addr()?);
     tokio::spawn(sweep(database.clone()));
     tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
     Ok(url)
+}
+
+/// Room for a burst of connections: beyond the usual 128 one waits a second, and the client gives up.
+const BACKLOG: u32 = 1024;
+
+fn listen(address: Ipv4Addr, port: u16) -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((address, port).into())?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves the DynamoDB at `url` on this port of 127.0.0.1 too, for other programs but not for web pages, and returns that
@@ -76,8 +83,7 @@ pub async fn start_embedded(file: Option<&Path>) -> Result<String, BoxError> {
 /// # Errors
 /// When the port cannot be bound.
 pub async fn guard(url: &str, port: u16) -> Result<String, BoxError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .await
+    let listener = listen(Ipv4Addr::LOCALHOST, port)
         .map_err(|error| format!("cannot serve DynamoDB on port {port}: {error}"))?;
     let guarded = format!("http://{}", listener.local_addr()?);
     let upstream = url.trim_start_matches("http://").to_owned();
