@@ -136,6 +136,10 @@ async function silent() {
 test('the event loop is not blocked', async () => {
   const waiting = table.manager({ endpointUrl: await silent() }).load('A'.repeat(43))
   const session = await sessions.create({ n: 1 })
+  // A server has room for 128 connections that it has not accepted yet; these stay open.
+  for (const connections of [64, 128, 192]) {
+    await Promise.all(Array.from({ length: connections }, () => sessions.load(session)))
+  }
   let turns = 0
   const ticker = setInterval(() => turns++, 1)
   try {
