@@ -124,7 +124,7 @@ impl SessionManager {
     /// For the stores of frameworks that make session IDs themselves, such as express-session: creates a session under a
     /// given ID, if no record has it.
     ///
-    /// Whoever knows the ID has the session: it must be random, from this program, and never from a request. An ID that came
+    /// Its holder has the session: it must be random, from this program, and never from a request. An ID that came
     /// with a request is loaded, and if no session has it, another one is made.
     ///
     /// # Errors

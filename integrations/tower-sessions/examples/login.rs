@@ -21,7 +21,7 @@ async fn visit(session: Session) -> Answer {
     let visits = session.get::<u64>("visits").await.map_err(failed)?.unwrap_or(0) + 1;
     session.insert("visits", visits).await.map_err(failed)?;
     let user = subject(&session).await.map_err(failed)?;
-    Ok(format!("user: {}, visits: {visits}", user.as_deref().unwrap_or("nobody")))
+    Ok(format!("user: {}, visits: {visits}", user.as_deref().unwrap_or("none")))
 }
 
 /// After the password was verified.

@@ -19,16 +19,16 @@ fn cookie_of(set: Option<&str>, old: &str) -> String {
 /// Logs in on two devices, and out everywhere.
 async fn log_in_and_out(call: impl AsyncFn(&str, &str, &str) -> Answer) {
     let (first, planted) = call("GET", "/", "").await;
-    assert_eq!(first, "user: nobody, visits: 1");
+    assert_eq!(first, "user: none, visits: 1");
     let (welcome, laptop) = call("POST", "/login", &planted).await;
     assert_eq!(welcome, "welcome, alice");
     assert_ne!(laptop, planted, "a login gives the session a new ID");
-    assert_eq!(call("GET", "/", &planted).await.0, "user: nobody, visits: 1");
+    assert_eq!(call("GET", "/", &planted).await.0, "user: none, visits: 1");
     assert_eq!(call("GET", "/", &laptop).await.0, "user: alice, visits: 2");
     let (_, phone) = call("POST", "/login", "").await;
     assert_eq!(call("POST", "/everywhere", &phone).await.0, "good bye, everywhere");
     for cookie in [laptop, phone] {
-        assert_eq!(call("GET", "/", &cookie).await.0, "user: nobody, visits: 1");
+        assert_eq!(call("GET", "/", &cookie).await.0, "user: none, visits: 1");
     }
 }
 
