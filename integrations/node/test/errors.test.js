@@ -20,6 +20,9 @@ const {
 } = require('dynamodb-web-session')
 const { startTable } = require('./table.js')
 
+// Code of a worker looks for packages in the working directory.
+const PACKAGE = JSON.stringify(require.resolve('dynamodb-web-session'))
+
 let table, sessions
 before(async () => {
   table = await startTable()
@@ -158,7 +161,7 @@ test('worker threads have managers of their own', async () => {
   const session = await sessions.create({ n: 1 })
   const program = `
     const { parentPort, workerData } = require('node:worker_threads')
-    const { SessionManager } = require('dynamodb-web-session')
+    const { SessionManager } = require(${PACKAGE})
     const sessions = new SessionManager(workerData.settings)
     Promise.all(Array.from({ length: 20 }, () => sessions.load(workerData.id))).then((loaded) => {
       parentPort.postMessage(loaded.every((each) => each.data.n === 1))
@@ -173,7 +176,7 @@ test('worker threads have managers of their own', async () => {
 
 test('a worker that is terminated in a call, and a process that exits in one', async () => {
   const url = await silent()
-  const wait = `const { SessionManager } = require('dynamodb-web-session'); const m = new SessionManager({ endpointUrl: '${url}' });
+  const wait = `const { SessionManager } = require(${PACKAGE}); const m = new SessionManager({ endpointUrl: '${url}' });
     for (let n = 0; n < 8; n++) m.load('A'.repeat(43)).catch(() => {});`
   for (let n = 0; n < 5; n++) {
     const worker = new Worker(`${wait} require('node:worker_threads').parentPort.postMessage(1)`, { eval: true })
