@@ -33,8 +33,8 @@ IdInUseError.prototype.code = 'ID_IN_USE'
 class UnavailableError extends SessionError {}
 UnavailableError.prototype.code = 'UNAVAILABLE'
 
-class RefusedError extends SessionError {}
-RefusedError.prototype.code = 'REFUSED'
+class MisconfiguredError extends SessionError {}
+MisconfiguredError.prototype.code = 'MISCONFIGURED'
 
 class CorruptRecordError extends SessionError {}
 CorruptRecordError.prototype.code = 'CORRUPT_RECORD'
@@ -52,7 +52,7 @@ const classes = [
   TooManySessionsError,
   IdInUseError,
   UnavailableError,
-  RefusedError,
+  MisconfiguredError,
   CorruptRecordError,
   ConfigurationError,
 ]

@@ -2,6 +2,7 @@
 // A store for express-session.
 
 const { SessionError } = require('./errors.js')
+const { SessionManager } = require('./manager.js')
 
 /** Marks what `get` returns, until express-session makes its own object of it. */
 const SUBJECT = Symbol('subject')
@@ -11,7 +12,6 @@ const SUBJECT = Symbol('subject')
  * `set` of any other request only saves, so it never brings back a session that was destroyed.
  */
 function expressStore(session, { sessions, subject = () => undefined } = {}) {
-  const { SessionManager } = require('./index.js')
   const manager = sessions ?? new SessionManager()
 
   class DynamoDbStore extends session.Store {

@@ -100,7 +100,7 @@ export interface CreateOptions {
 
 /**
  * Creates, loads, saves, renews and clears sessions. Make one and share it. Every method may fail with UnavailableError and
- * RefusedError.
+ * MisconfiguredError.
  */
 export class SessionManager {
   /** Nothing is sent yet. Throws ConfigurationError for a setting that is not accepted. */
@@ -174,7 +174,7 @@ export class SessionManager {
  * Serves an embedded DynamoDB with the session table on 127.0.0.1, as long as the process lives, and returns its URL. The
  * sessions are in memory, or in the file `data`.
  */
-export function serveLocalDynamoDb(options?: { port?: number; data?: string; tableName?: string }): Promise<string>
+export function serveEmbeddedDynamoDb(options?: { port?: number; data?: string; tableName?: string }): Promise<string>
 
 /** A store for express-session, and what that middleware does not know. */
 export interface DynamoDbStore extends session.Store {
@@ -217,7 +217,7 @@ export class IdInUseError extends SessionError {}
 /** The table could not be reached, was throttled, or failed. A retry may help. An outage is not a logout. */
 export class UnavailableError extends SessionError {}
 /** DynamoDB refused the request: the table, the credentials or the permissions are missing. */
-export class RefusedError extends SessionError {}
+export class MisconfiguredError extends SessionError {}
 /** The table holds a record that this library has not written. */
 export class CorruptRecordError extends SessionError {}
 /** A setting is not accepted. The message names it by its environment variable, and says what it accepts. */

@@ -1,10 +1,12 @@
 //! The session service on one machine. The binary and the tests combine these parts.
 
 mod cors;
-pub mod dynamodb;
+mod event;
 pub mod gateway;
 pub mod page;
 mod protected;
+mod sam;
+mod server;
 pub mod template;
 
 pub use gateway::Gateway;

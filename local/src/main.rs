@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use dynamodb_web_session::{BoxError, Config, SessionManager};
-use local::{Gateway, Page, ProtectedApi, RecentLog, Template, dynamodb};
+use dynamodb_web_session::{BoxError, Config, SessionManager, create_table};
+use local::{Gateway, Page, ProtectedApi, RecentLog, Template};
 use service::log::{self, LevelFilter};
 use service::{IdTransport, SessionService, Settings};
 use tokio::net::TcpListener;
@@ -75,15 +75,15 @@ async fn serve(arguments: Arguments) -> Result<(), BoxError> {
 
     let endpoint = match arguments.endpoint {
         Some(url) => url,
-        None => dynamodb::start_embedded(arguments.data.as_deref()).await?,
+        None => embedded::start(arguments.data.as_deref()).await?,
     };
     let shown = match arguments.dynamodb_port {
-        Some(port) => dynamodb::guard(&endpoint, port).await?,
+        Some(port) => embedded::serve_programs_only(&endpoint, port).await?,
         None => endpoint.clone(),
     };
-    let client = dynamodb::client(&endpoint).await?;
-    dynamodb::ensure_table(&client, &config.table_name, &template.table).await.map_err(|error| {
-        let causes = dynamodb_web_session::chain(error.as_ref());
+    let client = embedded::client(&endpoint).await?;
+    create_table(&client, &config.table_name).await.map_err(|error| {
+        let causes = dynamodb_web_session::chain(&error);
         format!("cannot create table {} at {endpoint}: {causes}", config.table_name)
     })?;
     let page = Page::new(client.clone(), config.table_name.clone(), recent_log);

@@ -4,9 +4,11 @@
 //! makes the response ([`response`]) within [`answer`].
 
 pub mod authorizer;
-mod browser;
+mod cookie;
+mod cross_site;
 mod failure;
 pub mod log;
+mod metrics;
 pub mod request;
 pub mod response;
 mod settings;
@@ -21,7 +23,7 @@ use lambda_http::tower::ServiceBuilder;
 use lambda_http::{Adapter, Body, LambdaEvent, Request, Response, lambda_runtime, service_fn};
 
 use authorizer::{Authorization, AuthorizerEvent};
-pub use browser::refuse_cross_site_access;
+pub use cross_site::refuse_cross_site_access;
 pub use failure::Failure;
 pub use settings::{AllowedOrigin, IdTransport, MalformedOrigin, SameSite, Settings};
 
@@ -112,7 +114,7 @@ pub async fn answer(
     handle: impl AsyncFnOnce(&SessionService, &Request) -> Result<Response<Body>, Failure>,
 ) -> Response<Body> {
     answer_signed(service, request, async |service: &SessionService, request: &Request| {
-        browser::refuse_cross_site(request, &service.settings)?;
+        cross_site::refuse_cross_site(request, &service.settings)?;
         handle(service, request).await
     })
     .await

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt::Debug;
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use dynamodb_web_session::report::{LOAD_TARGET, TARGET};
 use dynamodb_web_session::{Clock, SystemClock};
@@ -18,12 +17,10 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::authorizer::AuthorizerEvent;
+use crate::metrics::EmbeddedMetrics;
 
 /// The message of a line that would repeat the report of a call.
 pub(crate) const REPORTED: &str = "this error has been reported";
-
-/// The namespace of the metrics. Their one dimension is the table's name.
-const NAMESPACE: &str = "dynamodb-web-session";
 
 tokio::task_local! {
     static REQUEST: RequestNames;
@@ -157,37 +154,6 @@ struct Line {
     metrics: Option<EmbeddedMetrics>,
 }
 
-/// CloudWatch's metrics in a log line (CloudWatch User Guide, "Specification: Embedded metric format").
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct EmbeddedMetrics {
-    /// In milliseconds.
-    timestamp: u64,
-    cloud_watch_metrics: [MetricDirective; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct MetricDirective {
-    namespace: &'static str,
-    dimensions: [[&'static str; 1]; 1],
-    metrics: Vec<MetricDefinition>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct MetricDefinition {
-    /// The name of the member that holds the value.
-    name: Cow<'static, str>,
-    unit: &'static str,
-}
-
-impl MetricDefinition {
-    fn count(name: impl Into<Cow<'static, str>>) -> Self {
-        Self { name: name.into(), unit: "Count" }
-    }
-}
-
 impl Line {
     /// Adds a member. If the name exists, its value is kept, so that a field of another crate cannot replace
     /// the level of the line.
@@ -205,19 +171,13 @@ impl Line {
     /// Makes CloudWatch count this call by its outcome, and sum up what it consumed.
     fn embed_metrics(&mut self, table: &str) {
         let Some(outcome) = self.outcome() else { return };
-        let mut metrics = vec![MetricDefinition::count(outcome.clone())];
-        for units in ["read_units", "write_units"] {
-            if self.member(units).and_then(Value::as_f64) > Some(0.0) {
-                metrics.push(MetricDefinition::count(units));
-            }
-        }
+        let consumed = |units: &&str| self.member(units).and_then(Value::as_f64) > Some(0.0);
+        let units = ["read_units", "write_units"].into_iter().filter(consumed);
+        let counted = std::iter::once(Cow::Owned(outcome.clone())).chain(units.map(Cow::Borrowed));
+        let metrics = EmbeddedMetrics::counting(counted);
         self.add(outcome, 1);
         self.add("table", table);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.metrics = Some(EmbeddedMetrics {
-            timestamp: u64::try_from(now.as_millis()).unwrap_or_default(),
-            cloud_watch_metrics: [MetricDirective { namespace: NAMESPACE, dimensions: [["table"]], metrics }],
-        });
+        self.metrics = Some(metrics);
     }
 
     fn name(&mut self, request: &RequestNames) {

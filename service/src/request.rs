@@ -5,21 +5,18 @@ use std::borrow::Cow;
 use dynamodb_web_session::{ETags, LoggableId, MalformedETags, Preconditions, SessionId, Subject};
 use lambda_http::Request;
 use lambda_http::http::HeaderValue;
-use lambda_http::http::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
+use lambda_http::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use serde::{Deserialize, Deserializer};
 use serde_json::Number;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use crate::cookie;
 use crate::failure::Failure;
 use crate::settings::{IdTransport, Settings};
 
 /// Not `Authorization`: a caller that signs for AWS IAM needs that header itself.
 const ID_HEADER: HeaderName = HeaderName::from_static("x-session-id");
-
-/// Generic, as OWASP asks ("Session ID Name Fingerprinting"), and bound to one host by its prefix
-/// (RFC 6265bis, "The `__Host-` Prefix").
-pub(crate) const ID_COOKIE: &str = "__Host-id";
 
 /// The session ID in a request's headers.
 ///
@@ -29,7 +26,7 @@ pub(crate) const ID_COOKIE: &str = "__Host-id";
 pub fn session_id(headers: &HeaderMap, settings: &Settings) -> Result<SessionId, Failure> {
     let mut given: Box<dyn Iterator<Item = &[u8]>> = match settings.id_transport {
         IdTransport::Header => Box::new(headers.get_all(ID_HEADER).iter().map(HeaderValue::as_bytes)),
-        IdTransport::Cookie => Box::new(id_cookies(headers)),
+        IdTransport::Cookie => Box::new(cookie::ids(headers)),
     };
     match (given.next(), given.next()) {
         (None, _) => Err(Failure::MissingId),
@@ -38,12 +35,6 @@ pub fn session_id(headers: &HeaderMap, settings: &Settings) -> Result<SessionId,
         }
         _ => Err(Failure::MalformedId),
     }
-}
-
-/// The values of the cookies with our name. Other cookies may hold anything.
-fn id_cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(ID_COOKIE.as_bytes())?.strip_prefix(b"="))
 }
 
 /// What the body of a create, a save or a renewal may hold.

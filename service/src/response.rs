@@ -10,7 +10,7 @@ use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::{Body, Response};
 use serde::Serialize;
 
-use crate::browser;
+use crate::cookie;
 use crate::failure::Failure;
 use crate::settings::{IdTransport, Settings};
 
@@ -65,7 +65,7 @@ pub fn issued<T: Serialize>(status: StatusCode, session: &Session<T>, settings: 
         }
         IdTransport::Cookie => {
             let mut response = document.into_response(status, session.etag());
-            set(&mut response, SET_COOKIE, &browser::issue_cookie(session, settings));
+            set(&mut response, SET_COOKIE, &cookie::issue(session, settings));
             response
         }
     }
@@ -96,7 +96,7 @@ fn with_etag(status: StatusCode, etag: &ETag) -> Response<Body> {
 pub fn cleared(settings: &Settings) -> Response<Body> {
     let mut response = empty(StatusCode::NO_CONTENT);
     if settings.is_cookie_transport() {
-        set(&mut response, SET_COOKIE, &browser::expire_cookie(settings));
+        set(&mut response, SET_COOKIE, &cookie::delete(settings));
         if settings.clear_site_data {
             set(&mut response, CLEAR_SITE_DATA, r#""cookies", "storage""#);
         }

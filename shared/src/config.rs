@@ -1,14 +1,15 @@
 //! The settings: read once, validated once.
 
-use std::env::VarError;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
-use std::str::FromStr;
 
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::ConfigError;
 use crate::id::ID_BYTES;
 use crate::subject::MAX_PER_SUBJECT;
 use crate::timeouts::Timeouts;
+use crate::variables::Variables;
 
 /// Up to ten years: a longer timeout is a mistake.
 const TIMEOUT_SECONDS: RangeInclusive<u64> = 1..=315_360_000;
@@ -138,6 +139,33 @@ impl Config {
         Ok(config)
     }
 
+    /// The settings that a caller has given by name, such as `table_name`, as texts; then those in `variables`; and the defaults
+    /// for the rest. A setting's name is that of its field; `endpoint_url` and `region` are settings too.
+    ///
+    /// # Errors
+    /// The first setting that is not accepted, or that does not exist.
+    pub fn from_arguments(
+        mut given: HashMap<String, String>,
+        variables: &Variables<'_>,
+    ) -> Result<Self, ConfigError> {
+        let (endpoint_url, region) = (given.remove("endpoint_url"), given.remove("region"));
+        let unread = RefCell::new(given);
+        let read = |variable: &str| {
+            let name = variable.trim_start_matches("SESSION_").to_lowercase();
+            unread.borrow_mut().remove(&name).map_or_else(|| variables.read(variable), Ok)
+        };
+        let config = Self { endpoint_url, region, ..Self::from_variables(&Variables::read_by(&read))? };
+        config.validate()?;
+        match unread.into_inner().into_keys().next() {
+            Some(name) => Err(ConfigError {
+                given: format!("{name:?}"),
+                variable: "the name of a setting".into(),
+                accepted: "that of a field of the configuration, such as `table_name`".into(),
+            }),
+            None => Ok(config),
+        }
+    }
+
     /// The timeouts of sessions that ask for no other.
     #[must_use]
     pub fn default_timeouts(&self) -> Timeouts {
@@ -161,7 +189,7 @@ impl Config {
         let now = SystemClock.now();
         if self.not_before > now {
             return Err(ConfigError {
-                variable: "SESSION_NOT_BEFORE",
+                variable: "SESSION_NOT_BEFORE".into(),
                 accepted: format!("a moment that is not in the future: at most {now}"),
                 given: self.not_before.to_string(),
             });
@@ -169,78 +197,6 @@ impl Config {
         in_range("SESSION_MAX_DATA_BYTES", self.max_data_bytes, &DATA_BYTES)?;
         in_range("SESSION_MAX_PER_SUBJECT", self.max_per_subject, &(1..=MAX_PER_SUBJECT))?;
         self.endpoint_url.as_deref().map_or(Ok(()), |url| endpoint_url("endpoint_url", url))
-    }
-}
-
-/// Environment variables that hold settings. A bad value is an error that names the variable and what it accepts.
-pub struct Variables<'a>(&'a dyn Fn(&str) -> Result<String, VarError>);
-
-impl<'a> Variables<'a> {
-    /// The environment of this process.
-    #[must_use]
-    pub fn of_process() -> Variables<'static> {
-        Variables(&|name| std::env::var(name))
-    }
-
-    /// The variables that `read` returns.
-    #[must_use]
-    pub fn read_by(read: &'a dyn Fn(&str) -> Result<String, VarError>) -> Self {
-        Self(read)
-    }
-
-    /// The value that `parse` makes of the variable, or `default` when it is unset.
-    ///
-    /// # Errors
-    /// The variable is not UTF-8, or `parse` returns `None`; `accepted` says what it must be.
-    pub fn parse<T>(
-        &self,
-        variable: &'static str,
-        default: T,
-        accepted: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<T, ConfigError> {
-        let refused = |given: String| ConfigError { variable, accepted: accepted.to_owned(), given };
-        match (self.0)(variable) {
-            Ok(text) => parse(&text).ok_or_else(|| refused(format!("{text:?}"))),
-            Err(VarError::NotPresent) => Ok(default),
-            Err(VarError::NotUnicode(bytes)) => Err(refused(format!("{bytes:?}"))),
-        }
-    }
-
-    /// One of two named values.
-    ///
-    /// # Errors
-    /// The variable is neither.
-    pub fn choice<T: Copy>(
-        &self,
-        variable: &'static str,
-        default: T,
-        choices: [(&str, T); 2],
-    ) -> Result<T, ConfigError> {
-        let accepted = format!("`{}` or `{}`", choices[0].0, choices[1].0);
-        let chosen = |text: &str| choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-        self.parse(variable, default, &accepted, chosen)
-    }
-
-    fn text(&self, variable: &'static str, default: String) -> Result<String, ConfigError> {
-        self.parse(variable, default, "text in UTF-8", |text| Some(text.to_owned()))
-    }
-
-    fn number<N: FromStr>(&self, variable: &'static str, default: N) -> Result<N, ConfigError> {
-        self.parse(variable, default, "a whole number", |text| text.parse().ok())
-    }
-
-    /// An empty variable is as good as an unset one.
-    fn optional_number(&self, variable: &'static str, default: usize) -> Result<usize, ConfigError> {
-        let parse = |text: &str| if text.is_empty() { Some(default) } else { text.parse().ok() };
-        self.parse(variable, default, "a whole number", parse)
-    }
-
-    /// An empty variable is as good as an unset one: a template cannot leave a variable out.
-    fn timestamp(&self, variable: &'static str, default: Timestamp) -> Result<Timestamp, ConfigError> {
-        let accepted = "a moment in RFC 3339, such as 2026-11-22T22:04:14Z";
-        let parse = |text: &str| if text.is_empty() { Some(default) } else { text.parse().ok() };
-        self.parse(variable, default, accepted, parse)
     }
 }
 
@@ -253,7 +209,7 @@ fn in_range<N: PartialOrd + std::fmt::Display>(
         return Ok(());
     }
     let accepted = format!("a whole number from {} to {}", range.start(), range.end());
-    Err(ConfigError { variable, accepted, given: given.to_string() })
+    Err(ConfigError { variable: variable.into(), accepted, given: given.to_string() })
 }
 
 /// The AWS SDK panics on a URL that it cannot send requests to.
@@ -266,7 +222,7 @@ pub(crate) fn endpoint_url(variable: &'static str, given: &str) -> Result<(), Co
         return Ok(());
     }
     let accepted = "a URL that begins with http:// or https://".into();
-    Err(ConfigError { variable, accepted, given: format!("{given:?}") })
+    Err(ConfigError { variable: variable.into(), accepted, given: format!("{given:?}") })
 }
 
 /// DynamoDB's rule (API reference, `TableName`): 3 to 255 of these characters, or a table's ARN.
@@ -277,12 +233,13 @@ fn table_name(variable: &'static str, given: &str) -> Result<(), ConfigError> {
         return Ok(());
     }
     let accepted = "3 to 255 of the characters a-z, A-Z, 0-9, _, - and ., or the ARN of a table".into();
-    Err(ConfigError { variable, accepted, given: format!("{given:?}") })
+    Err(ConfigError { variable: variable.into(), accepted, given: format!("{given:?}") })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::env::VarError;
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt;
 

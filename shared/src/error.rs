@@ -1,5 +1,6 @@
 //! Everything that can go wrong with a session.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -61,9 +62,12 @@ pub enum Error {
     #[error("the session table is unreachable or throttled")]
     Unavailable(#[source] BoxError),
 
-    /// DynamoDB refused the request: look at the table's name, its key, and the role's permissions.
-    #[error("DynamoDB refused the request")]
-    Refused(#[source] BoxError),
+    /// DynamoDB does not accept the request: look at the table's name, its key, the Region, the credentials and the role's
+    /// permissions.
+    #[error(
+        "the session table cannot be used: its name, its key, the Region, the credentials or the permissions are wrong"
+    )]
+    Misconfigured(#[source] BoxError),
 
     /// The attribute is missing, or does not hold what this crate writes.
     #[error("the session's record has no valid attribute `{0}`")]
@@ -86,6 +90,73 @@ pub enum Error {
     NoFreeId,
 }
 
+/// The kinds of [`Error`], for bindings to other languages: one closed list, so that a `match` on it covers all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// There is no live session with the ID.
+    NotFound,
+    /// A precondition does not hold.
+    Changed,
+    /// The data is larger than the settings allow.
+    DataTooLarge,
+    /// The data cannot be stored as JSON, or is nested too deep.
+    InvalidData,
+    /// A timeout is out of range.
+    InvalidTimeout,
+    /// The subject has its maximum of sessions.
+    TooManySessions,
+    /// A record has the ID that the caller has given.
+    IdInUse,
+    /// The table could not be reached, was throttled, or failed.
+    Unavailable,
+    /// The table's name, the Region, the credentials or the permissions are wrong.
+    Misconfigured,
+    /// The table holds what this crate has not written, or not of the type asked for.
+    CorruptRecord,
+    /// Anything else.
+    Internal,
+}
+
+impl ErrorCode {
+    /// The code as text, such as `TOO_MANY_SESSIONS`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "NOT_FOUND",
+            Self::Changed => "CHANGED",
+            Self::DataTooLarge => "DATA_TOO_LARGE",
+            Self::InvalidData => "INVALID_DATA",
+            Self::InvalidTimeout => "INVALID_TIMEOUT",
+            Self::TooManySessions => "TOO_MANY_SESSIONS",
+            Self::IdInUse => "ID_IN_USE",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Misconfigured => "MISCONFIGURED",
+            Self::CorruptRecord => "CORRUPT_RECORD",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}
+
+impl Error {
+    /// The kind of the error.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotFound(_) => ErrorCode::NotFound,
+            Self::Changed => ErrorCode::Changed,
+            Self::DataTooLarge { .. } => ErrorCode::DataTooLarge,
+            Self::DataTooDeep { .. } | Self::Serialize(_) => ErrorCode::InvalidData,
+            Self::TimeoutOutOfRange { .. } => ErrorCode::InvalidTimeout,
+            Self::TooManySessions { .. } => ErrorCode::TooManySessions,
+            Self::IdInUse => ErrorCode::IdInUse,
+            Self::Unavailable(_) => ErrorCode::Unavailable,
+            Self::Misconfigured(_) => ErrorCode::Misconfigured,
+            Self::CorruptRecord(_) | Self::Deserialize(_) => ErrorCode::CorruptRecord,
+            Self::Randomness(_) | Self::Encryption | Self::NoFreeId => ErrorCode::Internal,
+        }
+    }
+}
+
 /// Why there is no live session. For logs only: a caller does not learn it
 /// (OWASP Session Management Cheat Sheet, "Session ID Guessing and Brute Force Detection").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +171,8 @@ pub enum Absence {
     NotBefore,
     /// It was renewed: the session has another ID now.
     Superseded,
+    /// The text is no session ID.
+    Malformed,
 }
 
 impl Absence {
@@ -111,6 +184,7 @@ impl Absence {
             Self::AbsoluteExpired => "absolute-expired",
             Self::NotBefore => "not-before",
             Self::Superseded => "superseded",
+            Self::Malformed => "malformed",
         }
     }
 }
@@ -136,7 +210,7 @@ pub fn chain(error: &dyn StdError) -> String {
 #[error("{variable} must be {accepted}; it is {given}")]
 pub struct ConfigError {
     /// The environment variable, or the field of [`Config`](crate::Config) that no variable sets.
-    pub variable: &'static str,
+    pub variable: Cow<'static, str>,
     /// What it accepts.
     pub accepted: String,
     /// What it was given, quoted.

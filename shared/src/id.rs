@@ -1,5 +1,6 @@
 //! Session IDs, and their loggable form.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -81,6 +82,38 @@ impl FromStr for SessionId {
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SessionId(loggable: {})", self.loggable())
+    }
+}
+
+/// What names a session to a verb: its ID, the text of its ID, or the [`Session`](crate::Session) itself. A text that is no
+/// session ID names no session: a verb treats it as an ID that was never issued, without a request.
+pub trait AsSessionId: Sync {
+    /// The ID, or `None` for a text that is none.
+    fn as_session_id(&self) -> Option<Cow<'_, SessionId>>;
+}
+
+impl AsSessionId for SessionId {
+    fn as_session_id(&self) -> Option<Cow<'_, SessionId>> {
+        Some(Cow::Borrowed(self))
+    }
+}
+
+impl AsSessionId for str {
+    fn as_session_id(&self) -> Option<Cow<'_, SessionId>> {
+        self.parse().ok().map(Cow::Owned)
+    }
+}
+
+/// `None` names no session.
+impl AsSessionId for Option<SessionId> {
+    fn as_session_id(&self) -> Option<Cow<'_, SessionId>> {
+        self.as_ref().map(Cow::Borrowed)
+    }
+}
+
+impl AsSessionId for String {
+    fn as_session_id(&self) -> Option<Cow<'_, SessionId>> {
+        self.as_str().as_session_id()
     }
 }
 

@@ -14,8 +14,10 @@
 //!
 //! Each call emits one [`tracing`] event ([`report`]).
 
+mod call;
 mod clock;
 mod config;
+mod data;
 mod dynamodb;
 mod error;
 mod etag;
@@ -25,16 +27,21 @@ mod pauses;
 pub mod report;
 mod session;
 mod subject;
-mod subjects;
+mod time_limits;
 mod timeouts;
+mod variables;
+mod verbs;
 
 pub use clock::{Clock, MalformedTimestamp, ManualClock, SystemClock, Timestamp};
-pub use config::{AtMaxPerSubject, Config, Variables};
+pub use config::{AtMaxPerSubject, Config};
+pub use data::MAX_DATA_DEPTH;
 pub use dynamodb::client::{aws_defaults, lambda_client};
-pub use error::{Absence, BoxError, ConfigError, Error, chain};
+pub use dynamodb::schema::{KEY, TTL_ATTRIBUTE, create_table};
+pub use error::{Absence, BoxError, ConfigError, Error, ErrorCode, chain};
 pub use etag::{ETag, ETags, MalformedETags, Preconditions};
-pub use id::{ID_BYTES, LoggableId, MalformedLoggableId, MalformedSessionId, SessionId};
-pub use manager::{MAX_DATA_DEPTH, SessionManager};
+pub use id::{AsSessionId, ID_BYTES, LoggableId, MalformedLoggableId, MalformedSessionId, SessionId};
+pub use manager::SessionManager;
 pub use session::{CreateOptions, ListedSession, Renewal, Session, Update};
 pub use subject::{MAX_PER_SUBJECT, MalformedSubject, Subject};
 pub use timeouts::Timeouts;
+pub use variables::Variables;

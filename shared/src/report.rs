@@ -3,17 +3,8 @@
 //! The event is for operators; the caller learns less. It holds nothing that a caller wrote: no header, no data, and
 //! never a session ID.
 
-use std::time::{Duration, Instant};
-
-use aws_sdk_dynamodb::types::ConsumedCapacity;
-
-use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, chain};
 use crate::id::LoggableId;
-use crate::subject::Subject;
-
-/// A call sends no further request after this time: the last one takes up to 4 seconds, and a function has 10.
-const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The target of the events. Those of successful loads, which are most, have [`LOAD_TARGET`].
 pub const TARGET: &str = "dynamodb_web_session::report";
@@ -47,130 +38,45 @@ impl Event {
     }
 }
 
-/// One call of a verb, from its start to its report.
-pub(crate) struct Call<'a> {
-    clock: &'a dyn Clock,
+/// What the event of a call says, besides its outcome.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
     /// The session that the call is for.
     pub(crate) session: Option<LoggableId>,
     /// The ID that a renewal gives to the session, or under which a clear has found it.
     pub(crate) new_session: Option<LoggableId>,
     /// The SHA-512 of the subject that the call is for.
-    subject: Option<String>,
+    pub(crate) subject: Option<String>,
     /// How many sessions the call has listed or ended.
     pub(crate) sessions: Option<u64>,
-    consumed: Consumed,
-    started: Instant,
+    /// Requests to DynamoDB, without the SDK's retries.
+    pub(crate) requests: u64,
+    /// What they have consumed. DynamoDB does not say what a refused request consumed.
+    pub(crate) read_units: f64,
+    pub(crate) write_units: f64,
 }
 
-/// What a call has consumed of DynamoDB so far. DynamoDB does not say what a refused request consumed.
-#[derive(Clone, Copy, Debug, Default)]
-struct Consumed {
-    /// Without the SDK's retries.
-    requests: u64,
-    read_units: f64,
-    write_units: f64,
-}
-
-impl<'a> Call<'a> {
-    pub(crate) fn new(clock: &'a dyn Clock) -> Self {
-        Self {
-            clock,
-            session: None,
-            new_session: None,
-            subject: None,
-            sessions: None,
-            consumed: Consumed::default(),
-            started: Instant::now(),
-        }
+/// Emits the one event of a call: what it did, or why it failed.
+pub(crate) fn emit(report: &Report, did: Event, error: Option<&Error>) {
+    let (event, outcome) = error.map_or((did.name(), "ok"), names);
+    let Report { requests, read_units, write_units, sessions, .. } = *report;
+    let id = report.session.as_ref().map(LoggableId::as_str);
+    let new_id = report.new_session.as_ref().map(LoggableId::as_str);
+    let subject = report.subject.as_deref();
+    // The target and the level of an event are constants, so that an unwanted event costs nothing.
+    macro_rules! emit {
+        ($target:ident, $level:ident, $($more:tt)*) => {
+            tracing::$level!(
+                target: $target,
+                event, outcome, loggable_session_id = id, new_loggable_session_id = new_id,
+                loggable_subject = subject, sessions, requests, read_units, write_units, $($more)*
+            )
+        };
     }
-
-    /// A call for the session `id`.
-    pub(crate) fn of(id: &LoggableId, clock: &'a dyn Clock) -> Self {
-        Self { session: Some(id.clone()), ..Self::new(clock) }
-    }
-
-    /// A call for the sessions of `subject`.
-    pub(crate) fn for_subject(mut self, subject: Option<&Subject>) -> Self {
-        self.subject = subject.map(Subject::digest);
-        self
-    }
-
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    /// How long the call has taken so far.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    /// Counts a request that is about to be sent, and reads the clock for it: each request is judged by the time at
-    /// which it is sent, not by the time at which the call began.
-    pub(crate) fn request(&mut self) -> Timestamp {
-        self.consumed.requests += 1;
-        self.now()
-    }
-
-    /// As [`request`](Self::request), for a request that is one of many.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when the call has taken too long for another one.
-    pub(crate) fn further_request(&mut self) -> Result<Timestamp, Error> {
-        self.require_time()?;
-        Ok(self.request())
-    }
-
-    /// # Errors
-    /// [`Error::Unavailable`] when the call has taken too long for another request.
-    pub(crate) fn require_time(&self) -> Result<(), Error> {
-        if self.elapsed() > REQUESTS_WITHIN {
-            return Err(Error::Unavailable(
-                "the call did not end in time: other writes, or a slow table".into(),
-            ));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn add_read(&mut self, consumed: Option<&ConsumedCapacity>) {
-        self.consumed.read_units += consumed.and_then(ConsumedCapacity::capacity_units).unwrap_or_default();
-    }
-
-    pub(crate) fn add_write(&mut self, consumed: Option<&ConsumedCapacity>) {
-        self.consumed.write_units += consumed.and_then(ConsumedCapacity::capacity_units).unwrap_or_default();
-    }
-
-    /// Reports the call, and returns its result.
-    pub(crate) fn end<T>(self, result: Result<T, Error>, event: Event) -> Result<T, Error> {
-        match &result {
-            Ok(_) => self.emit(event.name(), "ok", None),
-            Err(error) => {
-                let (event, outcome) = names(error);
-                self.emit(event, outcome, Some(error));
-            }
-        }
-        result
-    }
-
-    fn emit(&self, event: &str, outcome: &str, error: Option<&Error>) {
-        let Consumed { requests, read_units, write_units } = self.consumed;
-        let id = self.session.as_ref().map(LoggableId::as_str);
-        let (subject, sessions) = (self.subject.as_deref(), self.sessions);
-        let new_id = self.new_session.as_ref().map(LoggableId::as_str);
-        // The target and the level of an event are constants, so that an unwanted event costs nothing.
-        macro_rules! emit {
-            ($target:ident, $level:ident, $($more:tt)*) => {
-                tracing::$level!(
-                    target: $target,
-                    event, outcome, loggable_session_id = id, new_loggable_session_id = new_id,
-                    loggable_subject = subject, sessions, requests, read_units, write_units, $($more)*
-                )
-            };
-        }
-        match event {
-            "loaded" => emit!(LOAD_TARGET, info,),
-            "failed" => emit!(TARGET, error, error = error.map(detail)),
-            _ => emit!(TARGET, info,),
-        }
+    match event {
+        "loaded" => emit!(LOAD_TARGET, info,),
+        "failed" => emit!(TARGET, error, error = error.map(detail)),
+        _ => emit!(TARGET, info,),
     }
 }
 
@@ -197,7 +103,7 @@ fn names(error: &Error) -> (&'static str, &'static str) {
         Error::Unavailable(_) => ("failed", "unavailable"),
         Error::Serialize(_)
         | Error::Deserialize(_)
-        | Error::Refused(_)
+        | Error::Misconfigured(_)
         | Error::CorruptRecord(_)
         | Error::Randomness(_)
         | Error::Encryption

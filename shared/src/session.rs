@@ -1,8 +1,10 @@
 //! A session in the hands of the program that uses it, and what can be changed of one.
 
+use std::borrow::Cow;
+
 use crate::clock::Timestamp;
 use crate::etag::{ETag, Preconditions};
-use crate::id::{LoggableId, SessionId};
+use crate::id::{AsSessionId, LoggableId, SessionId};
 use crate::subject::Subject;
 use crate::timeouts::{Deadlines, Timeouts};
 
@@ -67,20 +69,32 @@ impl<T> Session<T> {
     }
 }
 
+impl<T: Sync> AsSessionId for Session<T> {
+    fn as_session_id(&self) -> Option<Cow<'_, SessionId>> {
+        Some(Cow::Borrowed(&self.id))
+    }
+}
+
 /// How [`SessionManager::create_with`](crate::SessionManager::create_with) makes a session.
 #[derive(Clone, Debug, Default)]
 pub struct CreateOptions {
-    /// The session's own timeouts. `None`: the default ones.
-    pub timeouts: Option<Timeouts>,
     /// Whose session it is.
     pub subject: Option<Subject>,
+    /// The session's own idle timeout. `None`: the default one.
+    pub idle_timeout_seconds: Option<u64>,
+    /// The session's own absolute timeout. `None`: the default one.
+    pub absolute_timeout_seconds: Option<u64>,
     /// The session ends at this moment at the latest, where its absolute timeout would be later.
     pub absolute_deadline: Option<Timestamp>,
 }
 
 impl From<Timeouts> for CreateOptions {
     fn from(timeouts: Timeouts) -> Self {
-        Self { timeouts: Some(timeouts), ..Self::default() }
+        Self {
+            idle_timeout_seconds: Some(timeouts.idle_seconds),
+            absolute_timeout_seconds: Some(timeouts.absolute_seconds),
+            ..Self::default()
+        }
     }
 }
 
@@ -126,4 +140,15 @@ pub struct Update<D> {
     pub absolute_timeout_seconds: Option<u64>,
     /// What must hold for the update to take place.
     pub preconditions: Preconditions,
+}
+
+impl<D> Default for Update<D> {
+    fn default() -> Self {
+        Self {
+            data: None,
+            idle_timeout_seconds: None,
+            absolute_timeout_seconds: None,
+            preconditions: Preconditions::default(),
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! The session table, in an embedded DynamoDB.
 
+use dynamodb_web_session::create_table;
 use std::process::Command;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use local::{Template, dynamodb};
 use tokio::runtime::Runtime;
 
 use super::function::Function;
@@ -25,18 +25,16 @@ impl Table {
 
     pub fn new(runtime: &Runtime) -> Self {
         runtime.block_on(async {
-            let endpoint = dynamodb::start_embedded(None).await.unwrap();
-            let client = dynamodb::client(&endpoint).await.unwrap();
-            let template = Template::load().unwrap();
-            dynamodb::ensure_table(&client, Self::NAME, &template.table).await.unwrap();
+            let endpoint = embedded::start(None).await.unwrap();
+            let client = embedded::client(&endpoint).await.unwrap();
+            create_table(&client, Self::NAME).await.unwrap();
             Self { endpoint, client, filled: 0 }
         })
     }
 
     /// Adds another table with the same key.
     pub fn add(&self, runtime: &Runtime, name: &str) {
-        let template = Template::load().unwrap();
-        runtime.block_on(dynamodb::ensure_table(&self.client, name, &template.table)).unwrap();
+        runtime.block_on(create_table(&self.client, name)).unwrap();
     }
 
     /// Starts the function `name` on this table.

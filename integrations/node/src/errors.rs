@@ -17,18 +17,5 @@ pub(crate) fn configuration(error: &ConfigError) -> napi::Error {
 }
 
 pub(crate) fn session(error: &Error) -> napi::Error {
-    let code = match error {
-        Error::NotFound(_) => "NOT_FOUND",
-        Error::Changed => "CHANGED",
-        Error::DataTooLarge { .. } => "DATA_TOO_LARGE",
-        Error::DataTooDeep { .. } | Error::Serialize(_) => "INVALID_DATA",
-        Error::TimeoutOutOfRange { .. } => "INVALID_TIMEOUT",
-        Error::TooManySessions { .. } => "TOO_MANY_SESSIONS",
-        Error::Unavailable(_) => "UNAVAILABLE",
-        Error::Refused(_) => "REFUSED",
-        Error::CorruptRecord(_) | Error::Deserialize(_) => "CORRUPT_RECORD",
-        Error::IdInUse => "ID_IN_USE",
-        _ => "INTERNAL",
-    };
-    exception(code, chain(error))
+    exception(error.code().as_str(), chain(error))
 }

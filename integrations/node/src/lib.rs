@@ -3,8 +3,8 @@
 #![allow(missing_docs, reason = "index.d.ts documents what a program sees")]
 #![cfg_attr(test, allow(dead_code, reason = "napi registers nothing in a build for tests"))]
 
+mod embedded;
 mod errors;
-mod local;
 mod manager;
 mod session;
 mod settings;

@@ -1,17 +1,15 @@
 //! The verbs, as promises.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use dynamodb_web_session as shared;
 use dynamodb_web_session::{
-    Clock, Config, CreateOptions, Error, LoggableId, Preconditions, Renewal, SessionId, SessionManager,
-    Subject, SystemClock, Timeouts, Timestamp, Update,
+    Clock, CreateOptions, Error, LoggableId, Preconditions, Renewal, SessionId, SessionManager, Subject,
+    SystemClock, Timeouts, Timestamp, Update,
 };
 use napi::Env;
 use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
 use napi_derive::napi;
-use tokio::sync::OnceCell;
 
 use crate::errors::{configuration, invalid_argument, session as failed};
 use crate::session::{NativeListedSession, NativeSession, Text, text};
@@ -60,13 +58,13 @@ impl Options {
         Ok(Preconditions { if_match: tags.transpose()?, ..Preconditions::default() })
     }
 
-    fn create(&self, config: &Config) -> napi::Result<CreateOptions> {
-        let Timeouts { idle_seconds, absolute_seconds } = config.default_timeouts();
-        let timeouts = Timeouts {
-            idle_seconds: self.idle_timeout_seconds.map_or(idle_seconds, whole),
-            absolute_seconds: self.absolute_timeout_seconds.map_or(absolute_seconds, whole),
-        };
-        Ok(CreateOptions { timeouts: Some(timeouts), subject: self.subject()?, ..CreateOptions::default() })
+    fn create(&self) -> napi::Result<CreateOptions> {
+        Ok(CreateOptions {
+            subject: self.subject()?,
+            idle_timeout_seconds: self.idle_timeout_seconds.map(whole),
+            absolute_timeout_seconds: self.absolute_timeout_seconds.map(whole),
+            ..CreateOptions::default()
+        })
     }
 }
 
@@ -86,9 +84,7 @@ fn loggable_id(text: &str) -> napi::Result<LoggableId> {
 /// A session manager that connects at its first call.
 #[napi]
 pub struct NativeManager {
-    config: Config,
-    clock: Option<shared::ManualClock>,
-    sessions: Arc<OnceCell<SessionManager>>,
+    sessions: SessionManager,
 }
 
 type Loaded = Option<shared::Session<Text>>;
@@ -110,18 +106,8 @@ impl NativeManager {
         R: ToNapiValue + Send + 'static,
         T: Send + 'static,
     {
-        let (config, clock, sessions) = (self.config.clone(), self.clock.clone(), self.sessions.clone());
-        env.spawn_future(async move {
-            let connect = || async {
-                let sessions = SessionManager::connect(config).await?;
-                Ok(match clock {
-                    Some(clock) => sessions.with_clock(clock),
-                    None => sessions,
-                })
-            };
-            let sessions = sessions.get_or_try_init(connect).await.map_err(|error| configuration(&error))?;
-            call(sessions.clone()).await.map(finish).map_err(|error| failed(&error))
-        })
+        let sessions = self.sessions.clone();
+        env.spawn_future(async move { call(sessions).await.map(finish).map_err(|error| failed(&error)) })
     }
 }
 
@@ -129,13 +115,19 @@ impl NativeManager {
 impl NativeManager {
     #[napi(constructor)]
     pub fn new(given: HashMap<String, String>, clock: Option<&ManualClock>) -> napi::Result<Self> {
-        let clock = clock.map(|clock| clock.0.clone());
-        Ok(Self { config: settings::config(given)?, clock, sessions: Arc::default() })
+        let sessions =
+            SessionManager::lazy(settings::config(given)?).map_err(|error| configuration(&error))?;
+        Ok(Self {
+            sessions: match clock {
+                Some(clock) => sessions.with_clock(clock.0.clone()),
+                None => sessions,
+            },
+        })
     }
 
     #[napi(getter)]
     pub fn max_timeout_seconds(&self) -> f64 {
-        self.config.max_timeout_seconds as f64
+        self.sessions.config().max_timeout_seconds as f64
     }
 
     #[napi]
@@ -145,7 +137,7 @@ impl NativeManager {
         json: String,
         options: Options,
     ) -> napi::Result<PromiseRaw<'env, NativeSession>> {
-        let (data, options) = (text(json)?, options.create(&self.config)?);
+        let (data, options) = (text(json)?, options.create()?);
         self.call(env, |sessions| async move { sessions.create_with(data, options).await }, NativeSession)
     }
 
@@ -158,7 +150,7 @@ impl NativeManager {
         options: Options,
     ) -> napi::Result<PromiseRaw<'env, NativeSession>> {
         let id: SessionId = id.parse().map_err(invalid_argument)?;
-        let (data, options) = (text(json)?, options.create(&self.config)?);
+        let (data, options) = (text(json)?, options.create()?);
         let create = |sessions: SessionManager| async move {
             sessions.create_under_given_id(&id, data, options).await
         };
@@ -171,12 +163,7 @@ impl NativeManager {
         env: &'env Env,
         id: String,
     ) -> napi::Result<PromiseRaw<'env, Option<NativeSession>>> {
-        let load = |sessions: SessionManager| async move {
-            match id.parse() {
-                Ok(id) => sessions.load(&id).await,
-                Err(_) => Ok(None),
-            }
-        };
+        let load = |sessions: SessionManager| async move { sessions.load(&id).await };
         self.call(env, load, some)
     }
 
@@ -186,12 +173,7 @@ impl NativeManager {
         env: &'env Env,
         id: String,
     ) -> napi::Result<PromiseRaw<'env, Option<NativeSession>>> {
-        let peek = |sessions: SessionManager| async move {
-            match id.parse() {
-                Ok(id) => sessions.peek(&id).await,
-                Err(_) => Ok(None),
-            }
-        };
+        let peek = |sessions: SessionManager| async move { sessions.peek(&id).await };
         self.call(env, peek, some)
     }
 
@@ -234,12 +216,7 @@ impl NativeManager {
             absolute_timeout_seconds: options.absolute_timeout_seconds.map(whole),
             preconditions: options.preconditions()?,
         };
-        let update = |sessions: SessionManager| async move {
-            match id.parse() {
-                Ok(id) => sessions.update(&id, update).await,
-                Err(_) => Err(Error::NotFound(shared::Absence::Unknown)),
-            }
-        };
+        let update = |sessions: SessionManager| async move { sessions.update(&id, update).await };
         self.call(env, update, |etag| etag.as_str().to_owned())
     }
 
@@ -256,12 +233,7 @@ impl NativeManager {
             subject: options.subject()?,
             preconditions: options.preconditions()?,
         };
-        let renew = |sessions: SessionManager| async move {
-            match id.parse() {
-                Ok(id) => sessions.renew_with(&id, renewal).await,
-                Err(_) => Ok(None),
-            }
-        };
+        let renew = |sessions: SessionManager| async move { sessions.renew_with(&id, renewal).await };
         self.call(env, renew, some)
     }
 
@@ -273,12 +245,7 @@ impl NativeManager {
         options: Options,
     ) -> napi::Result<PromiseRaw<'env, bool>> {
         let preconditions = options.preconditions()?;
-        let clear = |sessions: SessionManager| async move {
-            match id.parse() {
-                Ok(id) => sessions.clear_if(&id, &preconditions).await,
-                Err(_) => Ok(false),
-            }
-        };
+        let clear = |sessions: SessionManager| async move { sessions.clear_if(&id, &preconditions).await };
         self.call(env, clear, |is_ended| is_ended)
     }
 

@@ -13,7 +13,7 @@ const {
   InvalidDataError,
   InvalidTimeoutError,
   RawJson,
-  RefusedError,
+  MisconfiguredError,
   SessionError,
   SessionManager,
   UnavailableError,
@@ -89,7 +89,7 @@ test('a setting that is not accepted is named', () => {
 })
 
 test('a table that is not there is refused, and one out of reach is unavailable', async () => {
-  await assert.rejects(table.manager({ tableName: 'no-such-table' }).create(), RefusedError)
+  await assert.rejects(table.manager({ tableName: 'no-such-table' }).create(), MisconfiguredError)
   await assert.rejects(table.manager({ endpointUrl: 'http://127.0.0.1:9' }).load('A'.repeat(43)), UnavailableError)
 })
 
@@ -109,7 +109,7 @@ test('without credentials a call is refused and says so', async () => {
   const program = `new (require('dynamodb-web-session').SessionManager)().create().catch((e) => console.log(e.code, e.message))`
   const env = { ...environment, HOME: '/nonexistent', AWS_EC2_METADATA_DISABLED: 'true' }
   const { stdout } = await promisify(execFile)(process.execPath, ['-e', program], { env, cwd: __dirname })
-  assert.match(stdout, /^REFUSED .*credentials/)
+  assert.match(stdout, /^MISCONFIGURED .*credentials/)
 })
 
 test('no error holds an ID or data', async () => {

@@ -2,7 +2,7 @@
 // A table of its own for each test file, on the embedded DynamoDB or the one at AWS_ENDPOINT_URL_DYNAMODB.
 
 const { randomUUID } = require('node:crypto')
-const { ManualClock, SessionManager, serveLocalDynamoDb } = require('dynamodb-web-session')
+const { ManualClock, SessionManager, serveEmbeddedDynamoDb } = require('dynamodb-web-session')
 
 Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local', AWS_REGION: 'us-east-1' })
 
@@ -15,7 +15,7 @@ async function startTable() {
   const name = `sessions-${randomUUID()}`
   let url = process.env.AWS_ENDPOINT_URL_DYNAMODB
   if (url === undefined) {
-    url = await serveLocalDynamoDb({ tableName: name })
+    url = await serveEmbeddedDynamoDb({ tableName: name })
   } else {
     await dynamoDb(url).createTable({
       TableName: name,

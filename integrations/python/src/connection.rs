@@ -10,7 +10,6 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::OnceCell;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -22,9 +21,9 @@ const BETWEEN_SIGNALS: Duration = Duration::from_millis(100);
 
 /// A session manager that connects at its first call, once in each process.
 pub(crate) struct Connection {
-    settings: Arc<Settings>,
+    settings: Settings,
     /// Locked only by a thread that is attached to the interpreter, and stays so: when Python forks, it is not locked.
-    current: Mutex<Option<Arc<InProcess<Sessions>>>>,
+    current: Mutex<Option<Arc<InProcess<SessionManager>>>>,
 }
 
 /// A runtime and what uses it. They are of one process: a fork has neither the threads of the runtime nor connections of its
@@ -35,12 +34,9 @@ pub(crate) struct InProcess<T> {
     parts: Option<(Runtime, T)>,
 }
 
-/// The session manager, when it has connected.
-type Sessions = Arc<OnceCell<SessionManager>>;
-
 impl Connection {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings: Arc::new(settings), current: Mutex::new(None) }
+        Self { settings, current: Mutex::new(None) }
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -60,11 +56,11 @@ impl Connection {
         let process = self.process(&mut Builder::new_current_thread())?;
         let (runtime, sessions) = process.parts()?;
         py.detach(|| {
-            let mut call = pin!(run(sessions, &self.settings, call));
+            let mut call = pin!(call(sessions.clone()));
             loop {
                 // Outside of the runtime, so that a signal handler can make calls of its own.
                 match runtime.block_on(async { timeout(BETWEEN_SIGNALS, call.as_mut()).await }) {
-                    Ok(result) => return Ok(result?),
+                    Ok(result) => return Ok(result.map_err(Failure::from)?),
                     Err(_) => match Python::try_attach(|py| py.check_signals()) {
                         Some(checked) => checked?,
                         // The interpreter has ended, and a daemon thread cannot return to it.
@@ -92,9 +88,9 @@ impl Connection {
         let future = event_loop.call_method0("create_future")?;
         let (event_loop, waiting) = (event_loop.unbind(), future.clone().unbind());
         let (runtime, sessions) = process.parts()?;
-        let (sessions, settings) = (sessions.clone(), self.settings.clone());
+        let sessions = sessions.clone();
         let task = runtime.spawn(async move {
-            let result = run(&sessions, &settings, call).await;
+            let result = call(sessions).await.map_err(Failure::from);
             // When the interpreter has ended, no one waits for the result.
             Python::try_attach(|py| {
                 let result = result.map_err(PyErr::from).and_then(|value| finish(py, value));
@@ -107,34 +103,14 @@ impl Connection {
         Ok(future)
     }
 
-    fn process(&self, runtime: &mut Builder) -> PyResult<Arc<InProcess<Sessions>>> {
+    fn process(&self, runtime: &mut Builder) -> PyResult<Arc<InProcess<SessionManager>>> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(process) = current.as_ref().filter(|process| process.id == std::process::id()) {
             return Ok(process.clone());
         }
         let runtime = runtime.enable_all().build()?;
-        Ok(current.insert(Arc::new(InProcess::new(runtime, Sessions::default()))).clone())
+        Ok(current.insert(Arc::new(InProcess::new(runtime, self.settings.manager()?))).clone())
     }
-}
-
-/// Makes a call, and connects before the first one.
-async fn run<T, F>(
-    sessions: &Sessions,
-    settings: &Settings,
-    call: impl FnOnce(SessionManager) -> F,
-) -> Result<T, Failure>
-where
-    F: Future<Output = Result<T, Error>>,
-{
-    let connect = || async {
-        let sessions = SessionManager::connect(settings.config.clone()).await?;
-        Ok::<_, Failure>(match &settings.clock {
-            Some(clock) => sessions.with_clock(clock.clone()),
-            None => sessions,
-        })
-    };
-    let sessions = sessions.get_or_try_init(connect).await?;
-    Ok(call(sessions.clone()).await?)
 }
 
 impl<T> InProcess<T> {

@@ -5,9 +5,9 @@
 
 mod clock;
 mod connection;
+mod embedded;
 mod errors;
 mod json;
-mod local;
 mod manager;
 mod plain;
 mod session;
@@ -21,9 +21,9 @@ mod core {
     #[pymodule_export]
     use crate::clock::ManualClock;
     #[pymodule_export]
-    use crate::json::RawJson;
+    use crate::embedded::EmbeddedDynamoDb;
     #[pymodule_export]
-    use crate::local::LocalDynamoDb;
+    use crate::json::RawJson;
     #[pymodule_export]
     use crate::manager::{AsyncSessionManager, SessionManager};
     #[pymodule_export]

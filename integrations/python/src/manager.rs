@@ -4,7 +4,7 @@ use std::future::Future;
 
 use dynamodb_web_session as shared;
 use dynamodb_web_session::{
-    CreateOptions, Error, LoggableId, Preconditions, Renewal, SessionId, Subject, Timeouts, Update,
+    CreateOptions, Error, LoggableId, Preconditions, Renewal, SessionId, Subject, Update,
 };
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
@@ -12,7 +12,6 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::connection::Connection;
-use crate::errors::NotFoundError;
 use crate::json::{self, Text};
 use crate::session::{ListedSession, Session};
 use crate::settings::{Seconds, Settings};
@@ -144,39 +143,25 @@ impl Verbs {
         absolute_timeout_seconds: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let data = json::encode_or_empty(data)?;
-        let subject = subject.map(self::subject).transpose()?;
-        let seconds = |given: Option<Seconds>, default| given.map_or(default, |Seconds(given)| given);
-        let create = move |sessions: Sessions| async move {
-            let Timeouts { idle_seconds, absolute_seconds } = sessions.config().default_timeouts();
-            let timeouts = Timeouts {
-                idle_seconds: seconds(idle_timeout_seconds, idle_seconds),
-                absolute_seconds: seconds(absolute_timeout_seconds, absolute_seconds),
-            };
-            let options = CreateOptions { timeouts: Some(timeouts), subject, ..CreateOptions::default() };
-            sessions.create_with(data, options).await
+        let options = CreateOptions {
+            subject: subject.map(self::subject).transpose()?,
+            idle_timeout_seconds: idle_timeout_seconds.map(|seconds| seconds.0),
+            absolute_timeout_seconds: absolute_timeout_seconds.map(|seconds| seconds.0),
+            ..CreateOptions::default()
         };
+        let create = |sessions: Sessions| async move { sessions.create_with(data, options).await };
         self.call(py, create, session)
     }
 
     fn load<'py>(&self, py: Python<'py>, id: Named<'py>) -> PyResult<Bound<'py, PyAny>> {
         let id = id.id();
-        let load = |sessions: Sessions| async move {
-            match id {
-                Some(id) => sessions.load(&id).await,
-                None => Ok(None),
-            }
-        };
+        let load = |sessions: Sessions| async move { sessions.load(&id).await };
         self.call(py, load, session_or_none)
     }
 
     fn peek<'py>(&self, py: Python<'py>, id: Named<'py>) -> PyResult<Bound<'py, PyAny>> {
         let id = id.id();
-        let peek = |sessions: Sessions| async move {
-            match id {
-                Some(id) => sessions.peek(&id).await,
-                None => Ok(None),
-            }
-        };
+        let peek = |sessions: Sessions| async move { sessions.peek(&id).await };
         self.call(py, peek, session_or_none)
     }
 
@@ -212,7 +197,7 @@ impl Verbs {
             absolute_timeout_seconds: absolute_timeout_seconds.map(|seconds| seconds.0),
             preconditions: preconditions(if_match)?,
         };
-        let id = id.id().ok_or_else(|| NotFoundError::new_err("there is no such session"))?;
+        let id = id.id();
         let update = move |sessions: Sessions| async move { sessions.update(&id, update).await };
         self.call(py, update, |py, etag| etag.as_str().into_py_any(py))
     }
@@ -232,12 +217,7 @@ impl Verbs {
             preconditions: preconditions(if_match)?,
         };
         let id = id.id();
-        let renew = |sessions: Sessions| async move {
-            match id {
-                Some(id) => sessions.renew_with(&id, renewal).await,
-                None => Ok(None),
-            }
-        };
+        let renew = |sessions: Sessions| async move { sessions.renew_with(&id, renewal).await };
         self.call(py, renew, session_or_none)
     }
 
@@ -249,13 +229,8 @@ impl Verbs {
         if_match: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (id, preconditions) = (id.id(), preconditions(if_match)?);
-        let clear = |sessions: Sessions| async move {
-            match id {
-                Some(id) => sessions.clear_if(&id, &preconditions).await,
-                None => Ok(false),
-            }
-        };
-        self.call(py, clear, |py, _| Ok(py.None()))
+        let clear = |sessions: Sessions| async move { sessions.clear_if(&id, &preconditions).await };
+        self.call(py, clear, |py, is_ended| is_ended.into_py_any(py))
     }
 
     fn sessions_of<'py>(&self, py: Python<'py>, subject: String) -> PyResult<Bound<'py, PyAny>> {

@@ -1,9 +1,8 @@
 //! Settings from keyword arguments and the environment.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 
-use dynamodb_web_session::{Config, ManualClock, Variables};
+use dynamodb_web_session::{Config, ManualClock, SessionManager, Variables};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString};
@@ -12,7 +11,6 @@ use crate::clock;
 use crate::errors::configuration;
 
 /// What a session manager is made from.
-#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) clock: Option<ManualClock>,
@@ -38,19 +36,19 @@ impl Settings {
                 given.insert(name, value);
             }
         }
-        let (endpoint_url, region) = (given.remove("endpoint_url"), given.remove("region"));
-        let unread = RefCell::new(given);
-        let read = |variable: &str| {
-            let name = variable.trim_start_matches("SESSION_").to_lowercase();
-            unread.borrow_mut().remove(&name).map_or_else(|| std::env::var(variable), Ok)
-        };
-        let config = Config::from_variables(&Variables::read_by(&read));
-        let config = Config { endpoint_url, region, ..config.map_err(|error| configuration(&error))? };
-        config.validate().map_err(|error| configuration(&error))?;
-        match unread.borrow().keys().next() {
-            Some(name) => Err(PyTypeError::new_err(format!("there is no setting {name}"))),
-            None => Ok(Self { config, clock }),
-        }
+        let config = Config::from_arguments(given, &Variables::of_process());
+        Ok(Self { config: config.map_err(|error| configuration(&error))?, clock })
+    }
+}
+
+impl Settings {
+    /// A session manager that connects at its first call.
+    pub(crate) fn manager(&self) -> PyResult<SessionManager> {
+        let sessions = SessionManager::lazy(self.config.clone()).map_err(|error| configuration(&error))?;
+        Ok(match &self.clock {
+            Some(clock) => sessions.with_clock(clock.clone()),
+            None => sessions,
+        })
     }
 }
 

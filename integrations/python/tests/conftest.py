@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dynamodb_web_session import AsyncSessionManager, ManualClock, SessionManager
-from dynamodb_web_session.local import LocalDynamoDb
+from dynamodb_web_session.embedded import EmbeddedDynamoDb
 
 KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_REGION": "us-east-1"}
 os.environ.update(KEYS)
@@ -45,7 +45,7 @@ def table() -> Iterator[Table]:
     name = f"sessions-{uuid.uuid4()}"
     url = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB")
     if url is None:
-        local = LocalDynamoDb(table_name=name)
+        local = EmbeddedDynamoDb(table_name=name)
         yield Table(local.url, name)
     else:
         table = Table(url, name)

@@ -21,7 +21,7 @@ from dynamodb_web_session import (
     InvalidTimeoutError,
     ManualClock,
     RawJson,
-    RefusedError,
+    MisconfiguredError,
     SessionError,
     SessionManager,
     UnavailableError,
@@ -209,7 +209,7 @@ def test_a_moment_before_which_all_sessions_are_dead(make: Any) -> None:
 def test_a_table_that_is_not_there_is_refused(make: Any) -> None:
     sessions = make(table_name="there-is-no-such-table")
     for call in (sessions.create, lambda: sessions.load("A" * 43), lambda: sessions.clear("A" * 43)):
-        with pytest.raises(RefusedError, match="(?i)resource"):
+        with pytest.raises(MisconfiguredError, match="(?i)resource"):
             call()
 
 
@@ -278,10 +278,10 @@ def test_without_credentials_a_call_is_refused_and_says_so(table: Table, tmp_pat
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         del environment[variable]
     program = """
-        from dynamodb_web_session import RefusedError, SessionManager
+        from dynamodb_web_session import MisconfiguredError, SessionManager
         try:
             SessionManager().create()
-        except RefusedError as error:
+        except MisconfiguredError as error:
             print(error)
     """
     ended = run(program, environment)

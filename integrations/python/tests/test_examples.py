@@ -153,7 +153,7 @@ def test_the_embedded_dynamodb_as_a_program(tmp_path: Path) -> None:
         command = [
             sys.executable,
             "-m",
-            "dynamodb_web_session.local",
+            "dynamodb_web_session.embedded",
             "--port",
             "0",
             "--data",
@@ -181,6 +181,6 @@ def test_the_embedded_dynamodb_as_a_program(tmp_path: Path) -> None:
     assert process.wait(30) == 0
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "dynamodb_web_session.local", "--port", port]
+        command = [sys.executable, "-m", "dynamodb_web_session.embedded", "--port", port]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 1 and f"error: cannot serve DynamoDB on port {port}" in ended.stderr

@@ -144,8 +144,8 @@ def test_a_fork_that_ends_as_programs_do(table: Table) -> None:
     program = """
         import asyncio, os
         from dynamodb_web_session import AsyncSessionManager, SessionManager
-        from dynamodb_web_session.local import LocalDynamoDb
-        local, sessions, more = LocalDynamoDb(), SessionManager(), AsyncSessionManager()
+        from dynamodb_web_session.embedded import EmbeddedDynamoDb
+        local, sessions, more = EmbeddedDynamoDb(), SessionManager(), AsyncSessionManager()
         id = sessions.create({"n": 1}).id
         async def load():
             return (await more.load(id)).data

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use dynamodb_web_session as shared;
 use dynamodb_web_session::{
     Config, ConfigError, CreateOptions, LoggableId, MalformedSubject, SessionId, SessionManager, Subject,
-    Timeouts, Timestamp, Update, chain,
+    Timestamp, Update, chain,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -136,9 +136,12 @@ impl SessionStore for DynamoDbStore {
             Some(Some(origin)) if self.ended().remove(&origin.id).is_some() => Some(origin.absolute_deadline),
             Some(_) => return Err(Error::Backend("the session has ended".into())),
         };
-        let Timeouts { absolute_seconds, .. } = self.sessions.config().default_timeouts();
-        let timeouts = Timeouts { idle_seconds: self.idle_seconds(record.expiry_date), absolute_seconds };
-        let options = CreateOptions { timeouts: Some(timeouts), subject, absolute_deadline };
+        let options = CreateOptions {
+            subject,
+            idle_timeout_seconds: Some(self.idle_seconds(record.expiry_date)),
+            absolute_timeout_seconds: None,
+            absolute_deadline,
+        };
         let session = self.sessions.create_with(data, options).await.map_err(store_error)?;
         record.id = to_tower_id(session.id())?;
         Origin::of(&session).note(&mut record.data);

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_sdk_dynamodb::Client;
-use dynamodb_web_session::{Clock, Config, ManualClock, SessionId, SessionManager, SystemClock};
-use local::{Template, dynamodb};
+use dynamodb_web_session::{
+    Clock, Config, ManualClock, SessionId, SessionManager, SystemClock, create_table,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Proptest, TestCaseError, TestRunner};
 use serde_json::{Value, json};
@@ -28,12 +29,12 @@ impl Fixture {
         static TABLES: AtomicU32 = AtomicU32::new(0);
         let endpoint = match std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
             Ok(url) => url,
-            Err(_) => dynamodb::start_embedded(None).await.unwrap(),
+            Err(_) => embedded::start(None).await.unwrap(),
         };
-        let client = dynamodb::client(&endpoint).await.unwrap();
+        let client = embedded::client(&endpoint).await.unwrap();
         let started = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
         let table = format!("tower-{started}-{}", TABLES.fetch_add(1, Ordering::Relaxed));
-        dynamodb::ensure_table(&client, &table, &Template::load().unwrap().table).await.unwrap();
+        create_table(&client, &table).await.unwrap();
         let clock = ManualClock::starting_at(SystemClock.now());
         let config = Config { table_name: table.clone(), id_bytes: 16, ..config };
         let sessions = SessionManager::new(client.clone(), config).unwrap().with_clock(clock.clone());

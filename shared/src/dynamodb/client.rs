@@ -1,6 +1,8 @@
 //! The DynamoDB client: where it finds its settings, how long it waits, and how often it tries.
 
-use std::time::Duration;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::{BehaviorVersion, ConfigLoader, Region};
@@ -9,16 +11,72 @@ use aws_sdk_dynamodb::config::retry::{ReconnectMode, RetryConfig};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{Builder, StalledStreamProtectionConfig};
 
+use tokio::sync::OnceCell;
+
 use super::connector::Connections;
+use super::outcome::TransactionConflicts;
 use crate::config::{Config, endpoint_url};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Error};
+use crate::time_limits::{ATTEMPT, CONNECT, OPERATION};
+
+/// A client, or how to make one when it is first needed.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    client: Arc<OnceCell<Client>>,
+    /// Behind a pointer, so that a function, which has its client from the start, does not link what makes one.
+    connect: Option<Connect>,
+}
+
+type Connect =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Client, ConfigError>> + Send>> + Send + Sync>;
+
+impl Connection {
+    /// Uses this client.
+    pub(crate) fn of(client: &Client) -> Self {
+        Self { client: Arc::new(OnceCell::new_with(Some(retrying(client)))), connect: None }
+    }
+
+    /// Connects at the first call, with the AWS SDK's own settings except where `config` says otherwise.
+    pub(crate) fn lazy(config: Config) -> Self {
+        let connect = move || -> Pin<Box<dyn Future<Output = _> + Send>> {
+            let config = config.clone();
+            Box::pin(async move { Ok(retrying(&from_aws_config(&config).await?)) })
+        };
+        Self { client: Arc::default(), connect: Some(Arc::new(connect)) }
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] when it cannot be made: there is no Region, for example.
+    pub(crate) async fn client(&self) -> Result<&Client, Error> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let connect = async || match &self.connect {
+            Some(connect) => connect().await,
+            None => Err(no_region()), // a connection without `connect` has a client
+        };
+        self.client.get_or_try_init(connect).await.map_err(|error| Error::Misconfigured(error.into()))
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+/// The client, which also retries a write that met a transaction. The SDK itself does not.
+fn retrying(client: &Client) -> Client {
+    Client::from_conf(client.config().to_builder().retry_classifier(TransactionConflicts).build())
+}
 
 /// The AWS SDK's own settings, with the connector, the timeouts and the retries of
 /// [`SessionManager::connect`](crate::SessionManager::connect). Each of them can be replaced: with `.http_client(…)` by
 /// the SDK's own connector, for example, which knows proxies.
 ///
-/// An operation ends within 4 seconds. A renewal starts its last two operations within a second of its start, and the
-/// template gives a function 10 seconds. Certificates are verified with Mozilla's roots, or with those in the PEM file
+/// An operation ends within 4 seconds. Certificates are verified with Mozilla's roots, or with those in the PEM file
 /// that `AWS_CA_BUNDLE` names.
 ///
 /// # Errors
@@ -39,11 +97,7 @@ pub(crate) async fn from_aws_config(config: &Config) -> Result<Client, ConfigErr
     }
     let aws = loader.load().await;
     if aws.region().is_none() {
-        return Err(ConfigError {
-            variable: "AWS_REGION",
-            accepted: "an AWS Region, such as us-east-1".into(),
-            given: "neither set nor in the profile".into(),
-        });
+        return Err(no_region());
     }
     let mut client = Builder::from(&aws);
     if let Some(url) = &config.endpoint_url {
@@ -51,6 +105,14 @@ pub(crate) async fn from_aws_config(config: &Config) -> Result<Client, ConfigErr
         client = client.endpoint_url(url);
     }
     Ok(Client::from_conf(client.build()))
+}
+
+fn no_region() -> ConfigError {
+    ConfigError {
+        variable: "AWS_REGION".into(),
+        accepted: "an AWS Region, such as us-east-1".into(),
+        given: "neither set nor in the profile".into(),
+    }
 }
 
 /// The client of a Lambda function. It reads the environment variables that Lambda sets (Lambda Developer Guide,
@@ -97,8 +159,8 @@ fn stalled_stream_protection() -> StalledStreamProtectionConfig {
 
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(1))
-        .operation_attempt_timeout(Duration::from_secs(2))
-        .operation_timeout(Duration::from_secs(4))
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(ATTEMPT)
+        .operation_timeout(OPERATION)
         .build()
 }

@@ -184,7 +184,7 @@ fn verify_checksum(headers: &HeaderMap, body: &[u8]) -> Result<(), BoxError> {
 
 fn roots_in(file: &Path) -> Result<RootCertStore, ConfigError> {
     let refused = |reason: &dyn fmt::Display| ConfigError {
-        variable: CA_BUNDLE,
+        variable: CA_BUNDLE.into(),
         accepted: "the path of a PEM file with the certificates to trust".into(),
         given: format!("{file:?}: {reason}"),
     };

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::clock::Timestamp;
@@ -30,4 +31,9 @@ pub(super) fn whole_number(item: &Item, attribute: &'static str) -> Result<u64, 
 
 pub(super) fn timestamp(item: &Item, attribute: &'static str) -> Result<Timestamp, Error> {
     whole_number(item, attribute).map(Timestamp::from_epoch_seconds)
+}
+
+/// The SDK would not build a request: an error of this crate.
+pub(super) fn unbuildable(error: BuildError) -> Error {
+    Error::Misconfigured(error.into())
 }

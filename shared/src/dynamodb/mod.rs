@@ -1,9 +1,21 @@
-//! Everything that knows DynamoDB.
+//! The session table and DynamoDB's client.
 
+pub(crate) mod alive;
+pub(crate) mod clear;
 pub(crate) mod client;
 mod compression;
+mod conditions;
 mod connector;
+pub(crate) mod create;
 mod item;
-pub(crate) mod list;
+pub(crate) mod lists;
+pub(crate) mod load;
+pub(crate) mod outcome;
+pub(crate) mod record;
+pub(crate) mod renew;
+pub(crate) mod save;
+pub(crate) mod schema;
 mod seal;
+pub(crate) mod subject_list;
 pub(crate) mod table;
+pub(crate) mod tombstone;

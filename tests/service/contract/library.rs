@@ -221,7 +221,7 @@ async fn without_credentials_a_call_is_refused() {
         sessions.create(json!({})).await.unwrap_err()
     };
     let created = create(|| CredentialsError::not_loaded("there are none")).await;
-    assert!(matches!(created, Error::Refused(_)), "{created:?}");
+    assert!(matches!(created, Error::Misconfigured(_)), "{created:?}");
     assert!(chain(&created).contains("there are none"), "{}", chain(&created));
     let created = create(|| CredentialsError::provider_error("an outage")).await;
     assert!(matches!(created, Error::Unavailable(_)), "{created:?}");

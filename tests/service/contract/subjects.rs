@@ -414,7 +414,8 @@ async fn a_save_of_another_absolute_timeout_moves_the_deadline_in_the_list() {
 async fn the_list_outlives_its_sessions_when_the_maximum_timeout_is_lowered() {
     let service = Service::start().await;
     let month = CreateOptions {
-        timeouts: Some(Timeouts { idle_seconds: 2_592_000, absolute_seconds: 2_592_000 }),
+        idle_timeout_seconds: Some(2_592_000),
+        absolute_timeout_seconds: Some(2_592_000),
         subject: Some(subject("alice")),
         ..CreateOptions::default()
     };

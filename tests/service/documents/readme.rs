@@ -2,8 +2,7 @@
 
 use std::process::Stdio;
 
-use dynamodb_web_session::{Config, SessionId};
-use local::{Template, dynamodb};
+use dynamodb_web_session::{Config, SessionId, create_table};
 use serde_json::json;
 use service::{IdTransport, Settings};
 use tokio::process::Command;
@@ -26,9 +25,8 @@ async fn run(example: &str, endpoint: &str) -> Vec<String> {
 #[tokio::test]
 async fn the_examples_do_what_the_readme_says() {
     let endpoint = table_service().await;
-    let client = dynamodb::client(&endpoint).await.unwrap();
-    let table = Template::load().unwrap().table;
-    dynamodb::ensure_table(&client, "app_session", &table).await.unwrap();
+    let client = embedded::client(&endpoint).await.unwrap();
+    create_table(&client, "app_session").await.unwrap();
 
     let printed = run("default", &endpoint).await;
     let id: SessionId = printed[0].parse().unwrap();

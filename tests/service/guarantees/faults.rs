@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_web_session::{Clock, Config, Error, SessionManager};
-use local::dynamodb;
 use serde_json::{Value, json};
 
 use crate::harness::{Action, Call, Loss, Service};
@@ -303,7 +302,7 @@ async fn an_unreachable_table_is_503_and_not_404() {
     let id = service.create(json!({})).await;
     // A port without a listener: bound, then released.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let client = dynamodb::client(&format!("http://127.0.0.1:{port}")).await.unwrap();
+    let client = embedded::client(&format!("http://127.0.0.1:{port}")).await.unwrap();
     let sessions = SessionManager::new(client, Config::default()).unwrap();
     let error = sessions.load::<Value>(&id).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynamodb_web_session::{Clock, SystemClock};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -61,6 +62,8 @@ impl Function {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let api = listener.local_addr().unwrap().to_string();
         let (events, received) = mpsc::channel(1);
+        // The function reads the system's clock, which has gone on while its program was built.
+        service.clock.advance(SystemClock.now().seconds_since(service.clock.now()));
         tokio::spawn(serve(listener, received));
         let mut command = Command::new(program);
         // Lambda Developer Guide, "Defined runtime environment variables".

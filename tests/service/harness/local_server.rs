@@ -20,7 +20,8 @@ pub async fn program(path: &str) -> PathBuf {
 
 async fn build() {
     let build = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--offline", "--workspace", "--bins", "--examples"])
+        // With the tests: without them the dependencies have other features, and all are built again.
+        .args(["build", "--quiet", "--offline", "--workspace", "--bins", "--examples", "--tests"])
         .status()
         .await
         .unwrap();

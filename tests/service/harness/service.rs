@@ -9,9 +9,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime::client::retries::RetryPartition;
 use dynamodb_web_session::{
-    Clock, Config, ManualClock, SessionId, SessionManager, Subject, SystemClock, Timeouts,
+    Clock, Config, ManualClock, SessionId, SessionManager, Subject, SystemClock, Timeouts, create_table,
 };
-use local::{Gateway, Template, dynamodb};
+use local::{Gateway, Template};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -54,16 +54,16 @@ impl Service {
 
     pub async fn with_all(config: Config, settings: Settings) -> Self {
         let endpoint = table_service().await;
-        let dynamodb = dynamodb::client(&endpoint).await.unwrap();
+        let dynamodb = embedded::client(&endpoint).await.unwrap();
         let template = Template::load().unwrap();
         let table = unique_table_name();
-        dynamodb::ensure_table(&dynamodb, &table, &template.table).await.unwrap();
+        create_table(&dynamodb, &table).await.unwrap();
 
         let proxy = Proxy::before(endpoint).await;
         let clock = ManualClock::starting_at(SystemClock.now());
         let config = Config { table_name: table.clone(), ..config };
         // The SDK has one retry budget for each process; here each service gets its own.
-        let client = dynamodb::client(&proxy.url).await.unwrap().config().to_builder();
+        let client = embedded::client(&proxy.url).await.unwrap().config().to_builder();
         let client = Client::from_conf(client.retry_partition(RetryPartition::new(table.clone())).build());
         let sessions = SessionManager::new(client, config).unwrap().with_clock(clock.clone());
         let (url, host) = match std::env::var("SESSION_HOST") {
@@ -257,7 +257,7 @@ async fn start_host(program: &str, endpoint: &str, config: &Config) -> (String, 
 pub async fn table_service() -> String {
     match std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
         Ok(url) => url,
-        Err(_) => dynamodb::start_embedded(None).await.unwrap(),
+        Err(_) => embedded::start(None).await.unwrap(),
     }
 }
 

@@ -75,7 +75,8 @@ async fn an_endpoint_that_is_not_a_url_or_is_unreachable_is_named() {
         ("", "error: endpoint_url must be a URL that begins with http:// or https://; it is \"\""),
         (
             "http://127.0.0.1:1",
-            "error: cannot create table app_session at http://127.0.0.1:1: dispatch failure: ",
+            "error: cannot create table app_session at http://127.0.0.1:1: the session table is unreachable or throttled: \
+             dispatch failure: ",
         ),
     ] {
         let arguments = ["--port", "0", "--endpoint", endpoint];
@@ -239,7 +240,7 @@ async fn web_pages_cannot_reach_the_embedded_dynamodb() {
         assert!(answer.text().await.unwrap().contains("idle_timeout"));
     }
     if cfg!(target_os = "linux") {
-        let endpoint = local::dynamodb::start_embedded(None).await.unwrap();
+        let endpoint = embedded::start(None).await.unwrap();
         assert!(!endpoint.starts_with("http://127.0.0.1:"), "a page would find it: {endpoint}");
     }
 }

@@ -122,7 +122,7 @@ class SessionManager:
     """Creates, loads, saves, renews and clears sessions. Make one and share it: between threads too, and with the processes
     that are forked later.
 
-    Every method may raise ``UnavailableError`` and ``RefusedError``.
+    Every method may raise ``UnavailableError`` and ``MisconfiguredError``.
     """
 
     def __new__(cls, **settings: Unpack[Settings]) -> SessionManager:
@@ -255,12 +255,12 @@ class AsyncSessionManager:
     def revoke(self, loggable_id: str | Session) -> Future[None]: ...
 
 @final
-class LocalDynamoDb:
+class EmbeddedDynamoDb:
     """An embedded DynamoDB with the session table, on 127.0.0.1, for tests and for a first look. It ends with the object."""
 
     def __new__(
         cls, *, port: int = 0, data: str | PathLike[str] | None = None, table_name: str = "app_session"
-    ) -> LocalDynamoDb:
+    ) -> EmbeddedDynamoDb:
         """Serves on ``port``; 0 picks a free one. The sessions are in memory, or in the file ``data``."""
 
     @property

@@ -34,7 +34,7 @@ class UnavailableError(SessionError):
     may help. An outage is not a logout."""
 
 
-class RefusedError(SessionError):
+class MisconfiguredError(SessionError):
     """DynamoDB refused the request: the table does not exist, or the credentials or the permissions are missing."""
 
 

@@ -8,8 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
 use axum::routing::get;
-use dynamodb_web_session::{BoxError, Config};
-use local::{Template, dynamodb};
+use dynamodb_web_session::{BoxError, Config, create_table};
 use tower::ServiceExt;
 use tower_sessions_dynamodb_store::{DynamoDBStore, DynamoDBStoreProps};
 use tower_sessions_dynamodb_web_store::DynamoDbStore;
@@ -54,8 +53,8 @@ async fn call(app: &Router, path: &str, cookie: Option<&str>) -> (String, Option
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
     let endpoint = std::env::var("AWS_ENDPOINT_URL_DYNAMODB")?;
-    let client = dynamodb::client(&endpoint).await?;
-    dynamodb::ensure_table(&client, "app_session", &Template::load()?.table).await?;
+    let client = embedded::client(&endpoint).await?;
+    create_table(&client, "app_session").await?;
     let key =
         AttributeDefinition::builder().attribute_name("session_id").attribute_type(ScalarAttributeType::S);
     let schema = KeySchemaElement::builder().attribute_name("session_id").key_type(KeyType::Hash);

@@ -10,8 +10,7 @@ use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
-use dynamodb_web_session::{Clock, Config, ManualClock, SessionManager, SystemClock};
-use local::{Template, dynamodb};
+use dynamodb_web_session::{Clock, Config, ManualClock, SessionManager, SystemClock, create_table};
 use time::{Duration, OffsetDateTime};
 use tower_sessions::{Session, SessionStore};
 use tower_sessions_014::session::{Id as OldId, Record as OldRecord};
@@ -52,9 +51,9 @@ struct Both {
 }
 
 async fn both() -> Both {
-    let endpoint = dynamodb::start_embedded(None).await.unwrap();
-    let client = dynamodb::client(&endpoint).await.unwrap();
-    dynamodb::ensure_table(&client, TABLE, &Template::load().unwrap().table).await.unwrap();
+    let endpoint = embedded::start(None).await.unwrap();
+    let client = embedded::client(&endpoint).await.unwrap();
+    create_table(&client, TABLE).await.unwrap();
     let key =
         AttributeDefinition::builder().attribute_name("session_id").attribute_type(ScalarAttributeType::S);
     let schema = KeySchemaElement::builder().attribute_name("session_id").key_type(KeyType::Hash);

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 'use strict'
-// An embedded DynamoDB on this machine: `npx local-dynamodb`.
+// An embedded DynamoDB on this machine: `npx embedded-dynamodb`.
 
 const { parseArgs } = require('node:util')
-const { serveLocalDynamoDb } = require('./index.js')
+const { serveEmbeddedDynamoDb } = require('./index.js')
 
 async function main() {
   const { values } = parseArgs({
@@ -14,7 +14,7 @@ async function main() {
     },
   })
   const tableName = values['table-name']
-  const url = await serveLocalDynamoDb({ port: Number(values.port), data: values.data, tableName })
+  const url = await serveEmbeddedDynamoDb({ port: Number(values.port), data: values.data, tableName })
   console.log(`DynamoDB with the table ${tableName} is ready. Let your application use it:\n`)
   console.log(`export AWS_ENDPOINT_URL_DYNAMODB=${url}`)
   console.log('export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION=us-east-1')

@@ -1,6 +1,5 @@
 //! The embedded DynamoDB, for tests and for a first look.
 
-use local::{Template, dynamodb};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use tokio::runtime::Builder;
@@ -8,28 +7,22 @@ use tokio::runtime::Builder;
 use crate::connection::InProcess;
 
 /// See `_core.pyi`.
-#[pyclass(frozen, module = "dynamodb_web_session.local")]
-pub(crate) struct LocalDynamoDb {
+#[pyclass(frozen, module = "dynamodb_web_session.embedded")]
+pub(crate) struct EmbeddedDynamoDb {
     #[pyo3(get)]
     url: String,
     _runtime: InProcess<()>,
 }
 
 #[pymethods]
-impl LocalDynamoDb {
+impl EmbeddedDynamoDb {
     #[new]
     #[pyo3(signature = (*, port = 0, data = None, table_name = "app_session"))]
     fn new(py: Python<'_>, port: u16, data: Option<std::path::PathBuf>, table_name: &str) -> PyResult<Self> {
         py.detach(|| {
             let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-            let start = async {
-                let embedded = dynamodb::start_embedded(data.as_deref()).await?;
-                let client = dynamodb::client(&embedded).await?;
-                dynamodb::ensure_table(&client, table_name, &Template::load()?.table).await?;
-                dynamodb::guard(&embedded, port).await
-            };
             let url = runtime
-                .block_on(start)
+                .block_on(::embedded::serve(port, data.as_deref(), table_name))
                 .map_err(|error| PyOSError::new_err(dynamodb_web_session::chain(error.as_ref())))?;
             Ok(Self { url, _runtime: InProcess::new(runtime, ()) })
         })

@@ -1,4 +1,4 @@
-"""An embedded DynamoDB on this machine: ``python -m dynamodb_web_session.local``."""
+"""An embedded DynamoDB on this machine: ``python -m dynamodb_web_session.embedded``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import argparse
 import contextlib
 import signal
 
-from ._core import LocalDynamoDb
+from ._core import EmbeddedDynamoDb
 
-__all__ = ["LocalDynamoDb"]
+__all__ = ["EmbeddedDynamoDb"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m dynamodb_web_session.local",
+        prog="python -m dynamodb_web_session.embedded",
         description="Serves an embedded DynamoDB with the session table, for development and tests.",
     )
     parser.add_argument(
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--table-name", default="app_session", help="the name of the table (default app_session)")
     arguments = parser.parse_args()
     try:
-        dynamodb = LocalDynamoDb(port=arguments.port, data=arguments.data, table_name=arguments.table_name)
+        dynamodb = EmbeddedDynamoDb(port=arguments.port, data=arguments.data, table_name=arguments.table_name)
     except (OSError, OverflowError) as error:
         parser.exit(1, f"error: {error}\n")
     print(f"DynamoDB with the table {arguments.table_name} is ready. Let your application use it:\n")

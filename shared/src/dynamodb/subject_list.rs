@@ -21,7 +21,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use super::item::{Item, number, string, time, timestamp, whole_number};
+use super::item::{Item, number, string, time, timestamp, unbuildable, whole_number};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::id::LoggableId;
@@ -236,7 +236,7 @@ impl ListChange<'_> {
                 .expression_attribute_names("#id", live(id))
                 .expression_attribute_values(":deadline", time(deadline)),
         };
-        update.build().map_err(|error| Error::Refused(error.into()))
+        update.build().map_err(unbuildable)
     }
 }
 

@@ -1,48 +1,19 @@
-//! Protection against pages of other sites, where the callers are browsers: the cookie's attributes, and the origin of
-//! each request.
+//! Cross-site rules, where the callers are browsers: which pages may have sent a request (W3C, "Fetch Metadata Request
+//! Headers"; Fetch Standard, "Origin header").
 
-use dynamodb_web_session::{Session, Timeouts};
 use lambda_http::Request;
 use lambda_http::http::Method;
 use lambda_http::http::header::{HeaderMap, HeaderName, ORIGIN};
 
 use crate::failure::Failure;
-use crate::request::{ID_COOKIE, is_json};
-use crate::settings::{SameSite, Settings};
+use crate::request::is_json;
+use crate::settings::Settings;
 
 /// Fetch Metadata Request Headers (W3C). A page cannot set it or leave it out.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
-
-/// The `Set-Cookie` value that hands a session to its browser just after the session was used.
-pub(crate) fn issue_cookie<T>(session: &Session<T>, settings: &Settings) -> String {
-    let id = session.id().expose();
-    let attributes = attributes(settings);
-    match settings.cookie_persistent {
-        true => format!("{ID_COOKIE}={id}; {attributes}; Max-Age={}", remaining_seconds(session)),
-        false => format!("{ID_COOKIE}={id}; {attributes}"),
-    }
-}
-
-/// Seconds from the session's last use to its absolute deadline.
-fn remaining_seconds<T>(session: &Session<T>) -> u64 {
-    let Timeouts { idle_seconds, .. } = session.timeouts;
-    session.absolute_deadline().plus_seconds(idle_seconds).seconds_since(session.idle_deadline())
-}
-
-/// The `Set-Cookie` value that deletes the cookie.
-pub(crate) fn expire_cookie(settings: &Settings) -> String {
-    format!("{ID_COOKIE}=; {}; Max-Age=0", attributes(settings))
-}
-
-fn attributes(settings: &Settings) -> &'static str {
-    match settings.cookie_same_site {
-        SameSite::Strict => "Path=/; Secure; HttpOnly; SameSite=Strict",
-        SameSite::Lax => "Path=/; Secure; HttpOnly; SameSite=Lax",
-    }
-}
 
 /// Refuses, in cookie transport, what a page of another origin may have sent: a browser adds the cookie to each request,
 /// whichever page makes it.

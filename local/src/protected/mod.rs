@@ -3,35 +3,19 @@
 //! It reads what examples/protected-api uses: HTTP API events with literal paths, one Lambda authorizer, and functions in
 //! Python, which run in a process of their own.
 
+mod python;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use dynamodb_web_session::BoxError;
 use hyper::Method;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::Mutex;
 
-/// Reads an event from each line, and writes the function's response as a line. What the function prints goes to the
-/// standard error output.
-const RUNNER: &str = r#"
-import importlib, json, os, sys, traceback
-out = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-sys.path.insert(0, os.getcwd())
-module, name = sys.argv[1].rsplit(".", 1)
-handler = getattr(importlib.import_module(module), name)
-for line in sys.stdin:
-    try:
-        response = handler(json.loads(line), None)
-    except Exception:
-        traceback.print_exc()
-        response = None
-    print(json.dumps(response), file=out, flush=True)
-"#;
+use python::PythonFunction;
+
+use crate::sam::Resources;
 
 /// The routes of the protected API, and the functions behind them.
 #[derive(Debug)]
@@ -45,20 +29,6 @@ pub struct ProtectedRoute {
     /// The headers that a request must have to reach the authorizer. `None`: the route is public.
     pub(crate) identity_headers: Option<Vec<String>>,
     function: PythonFunction,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Document {
-    resources: HashMap<String, Resource>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Resource {
-    r#type: String,
-    #[serde(default)]
-    properties: Value,
 }
 
 #[derive(Deserialize)]
@@ -129,19 +99,17 @@ impl ProtectedApi {
         let file = folder.join("template.yaml");
         let text = std::fs::read_to_string(&file)
             .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-        let document: Document = serde_saphyr::from_str(&text)
-            .map_err(|error| format!("{} is not a SAM template: {error}", file.display()))?;
-        let api = document.resources.values().find(|resource| resource.r#type == "AWS::Serverless::HttpApi");
-        let api = api.ok_or_else(|| format!("{} has no AWS::Serverless::HttpApi", file.display()))?;
-        let ApiProperties { auth } = ApiProperties::deserialize(&api.properties)
-            .map_err(|error| format!("the Auth of the API in {}: {error}", file.display()))?;
+        Self::parse(&text, folder).map_err(|error| {
+            format!("{}: {}", file.display(), dynamodb_web_session::chain(error.as_ref())).into()
+        })
+    }
+
+    fn parse(template: &str, folder: &Path) -> Result<Self, BoxError> {
+        let resources = Resources::parse(template)?;
+        let ApiProperties { auth } = resources.only("AWS::Serverless::HttpApi")?;
         let mut routes = HashMap::new();
-        for (name, resource) in document.resources {
-            if resource.r#type == "AWS::Serverless::Function" {
-                let function = FunctionProperties::deserialize(&resource.properties)
-                    .map_err(|error| format!("{name} in {}: {error}", file.display()))?;
-                add_routes(&mut routes, &auth, &name, &function, folder)?;
-            }
+        for (name, function) in resources.of_type("AWS::Serverless::Function")? {
+            add_routes(&mut routes, &auth, name, &function, folder)?;
         }
         Ok(Self { routes })
     }
@@ -199,60 +167,6 @@ impl ProtectedRoute {
     /// It raised an exception, or there is no `python3`.
     pub(crate) async fn invoke(&self, event: &Value) -> Result<Value, BoxError> {
         self.function.invoke(event).await
-    }
-}
-
-/// A handler in a Python process, which is started by the first event and again after it ended.
-#[derive(Debug)]
-struct PythonFunction {
-    folder: PathBuf,
-    handler: String,
-    process: Mutex<Option<Process>>,
-}
-
-#[derive(Debug)]
-struct Process {
-    // Ends the process when it is dropped.
-    _child: Child,
-    events: ChildStdin,
-    responses: BufReader<ChildStdout>,
-}
-
-impl PythonFunction {
-    fn new(folder: PathBuf, handler: String) -> Self {
-        Self { folder, handler, process: Mutex::default() }
-    }
-
-    async fn invoke(&self, event: &Value) -> Result<Value, BoxError> {
-        let mut process = self.process.lock().await;
-        let mut running = match process.take() {
-            Some(running) => running,
-            None => self.start()?,
-        };
-        running.events.write_all(format!("{event}\n").as_bytes()).await?;
-        let mut response = String::new();
-        if running.responses.read_line(&mut response).await? == 0 {
-            return Err(format!("{} ended", self.handler).into());
-        }
-        *process = Some(running);
-        match serde_json::from_str(&response)? {
-            Value::Null => Err(format!("{} raised an exception", self.handler).into()),
-            response => Ok(response),
-        }
-    }
-
-    fn start(&self) -> Result<Process, BoxError> {
-        let mut child = Command::new("python3")
-            .args(["-c", RUNNER, &self.handler])
-            .current_dir(&self.folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| format!("cannot run python3 in {}: {error}", self.folder.display()))?;
-        let pipes = child.stdin.take().zip(child.stdout.take());
-        let (events, responses) = pipes.ok_or("python3 has no pipes")?;
-        Ok(Process { _child: child, events, responses: BufReader::new(responses) })
     }
 }
 

@@ -1,0 +1,258 @@
+'use strict'
+// Sessions and their manager.
+
+const native = require('./native.node')
+
+const { InvalidDataError, translated } = require('./errors.js')
+
+/** A function of the addon whose errors are those of this package. */
+function call(method, ...values) {
+  try {
+    return method(...values).catch((error) => {
+      throw translated(error)
+    })
+  } catch (error) {
+    throw translated(error)
+  }
+}
+
+function toJson(data) {
+  if (data instanceof RawJson) return data.text
+  let text
+  try {
+    text = JSON.stringify(data)
+  } catch (cause) {
+    // A value of the program may throw anything from its toJSON.
+    throw new InvalidDataError(`JSON.stringify does not support the data: ${cause?.message}`, { cause })
+  }
+  if (text === undefined) throw new InvalidDataError(`JSON has no value for data of type ${typeof data}`)
+  return text
+}
+
+function requireType(name, value, type) {
+  if (typeof value !== type) throw new TypeError(`${name} must be a ${type}; it is a ${typeof value}`)
+}
+
+const OPTIONS = { subject: 'string', idleTimeoutSeconds: 'number', absoluteTimeoutSeconds: 'number', ifMatch: 'string' }
+
+/** The options that are given, each of which must be one of `allowed` and of its type. */
+function options(given, ...allowed) {
+  for (const [name, value] of Object.entries(given)) {
+    if (!allowed.includes(name)) throw new TypeError(`there is no option ${name}`)
+    if (value !== undefined && OPTIONS[name]) requireType(name, value, OPTIONS[name])
+  }
+  return given
+}
+
+function idOf(session) {
+  if (session instanceof Session) return session.id
+  requireType('the session ID', session, 'string')
+  return session
+}
+
+function loggableIdOf(session) {
+  if (session instanceof Session) return session.loggableId
+  requireType('the loggable ID', session, 'string')
+  return session
+}
+
+function requireSession(session) {
+  if (!(session instanceof Session)) throw new TypeError('save takes a session that was created or loaded')
+}
+
+const date = (seconds) => new Date(seconds * 1000)
+
+class RawJson {
+  constructor(text) {
+    requireType('JSON text', text, 'string')
+    this.text = text
+  }
+
+  toString() {
+    return this.text
+  }
+}
+
+class Session {
+  #native
+  #data
+  #hasData = false
+
+  constructor(record) {
+    if (!(record instanceof native.NativeSession)) throw new TypeError('create or load a session')
+    this.#take(record)
+  }
+
+  #take(record) {
+    this.#native = record
+    this.idleTimeoutSeconds = record.idleTimeoutSeconds
+    this.absoluteTimeoutSeconds = record.absoluteTimeoutSeconds
+  }
+
+  /** Saves by a function that takes the addon's session, JSON and timeouts, and returns the session as it is then. */
+  async saveBy(save) {
+    requireType('idleTimeoutSeconds', this.idleTimeoutSeconds, 'number')
+    requireType('absoluteTimeoutSeconds', this.absoluteTimeoutSeconds, 'number')
+    this.#take(await save(this.#native, this.json, [this.idleTimeoutSeconds, this.absoluteTimeoutSeconds]))
+  }
+
+  get data() {
+    if (!this.#hasData) this.data = JSON.parse(this.#native.json)
+    return this.#data
+  }
+
+  set data(data) {
+    this.#data = data
+    this.#hasData = true
+  }
+
+  get json() {
+    return this.#hasData ? toJson(this.#data) : this.#native.json
+  }
+
+  get id() {
+    return this.#native.id
+  }
+
+  get loggableId() {
+    return this.#native.loggableId
+  }
+
+  get subject() {
+    return this.#native.subject ?? undefined
+  }
+
+  get created() {
+    return date(this.#native.created)
+  }
+
+  get expires() {
+    return date(this.#native.expires)
+  }
+
+  get idleDeadline() {
+    return date(this.#native.idleDeadline)
+  }
+
+  get absoluteDeadline() {
+    return date(this.#native.absoluteDeadline)
+  }
+
+  get etag() {
+    return this.#native.etag
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')]() {
+    return `<Session ${this.loggableId.slice(0, 16)}… until ${this.expires.toISOString()}>`
+  }
+
+  /** Neither JSON.stringify nor a logger gets the ID. */
+  toJSON() {
+    return { loggableId: this.loggableId, expires: this.expires }
+  }
+}
+
+/** The settings as texts: `idleTimeoutSeconds` is `idle_timeout_seconds` in the crate. */
+function texts({ clock, ...settings }) {
+  const given = {}
+  for (const [name, value] of Object.entries(settings)) {
+    if (value === undefined) continue
+    const text = value instanceof Date ? value.toISOString() : value
+    if (!['string', 'number', 'boolean'].includes(typeof text)) {
+      throw new TypeError(`${name} cannot be of type ${typeof value}`)
+    }
+    given[name.replace(/[A-Z]/g, '_$&').toLowerCase()] = String(text)
+  }
+  return given
+}
+
+class SessionManager {
+  #native
+
+  constructor(settings = {}) {
+    try {
+      this.#native = new native.NativeManager(texts(settings), settings.clock)
+    } catch (error) {
+      throw translated(error)
+    }
+  }
+
+  #call(verb, ...values) {
+    return call(this.#native[verb].bind(this.#native), ...values)
+  }
+
+  async create(data = {}, given = {}) {
+    const chosen = options(given, 'subject', 'idleTimeoutSeconds', 'absoluteTimeoutSeconds')
+    return new Session(await this.#call('create', toJson(data), chosen))
+  }
+
+  async createUnderGivenId(id, data = {}, given = {}) {
+    requireType('the session ID', id, 'string')
+    const chosen = options(given, 'subject', 'idleTimeoutSeconds', 'absoluteTimeoutSeconds')
+    return new Session(await this.#call('createUnderGivenId', id, toJson(data), chosen))
+  }
+
+  async load(id) {
+    const record = await this.#call('load', idOf(id))
+    return record ? new Session(record) : undefined
+  }
+
+  async peek(id) {
+    const record = await this.#call('peek', idOf(id))
+    return record ? new Session(record) : undefined
+  }
+
+  get maxTimeoutSeconds() {
+    return this.#native.maxTimeoutSeconds
+  }
+
+  async save(session) {
+    requireSession(session)
+    await session.saveBy((record, json, timeouts) => this.#call('save', record, json, timeouts, false))
+  }
+
+  async saveIfUnchanged(session) {
+    requireSession(session)
+    await session.saveBy((record, json, timeouts) => this.#call('save', record, json, timeouts, true))
+  }
+
+  async update(id, { data, ...given }) {
+    const chosen = options(given, 'idleTimeoutSeconds', 'absoluteTimeoutSeconds', 'ifMatch')
+    return this.#call('update', idOf(id), data === undefined ? undefined : toJson(data), chosen)
+  }
+
+  async renew(id, { data, ...given } = {}) {
+    const chosen = options(given, 'subject', 'ifMatch')
+    const record = await this.#call('renew', idOf(id), data === undefined ? undefined : toJson(data), chosen)
+    return record ? new Session(record) : undefined
+  }
+
+  async clear(id, given = {}) {
+    return this.#call('clear', idOf(id), options(given, 'ifMatch'))
+  }
+
+  async sessionsOf(subject) {
+    requireType('the subject', subject, 'string')
+    const listed = await this.#call('sessionsOf', subject)
+    return listed.map(({ loggableId, created, lastUsed, expires }) => {
+      return { loggableId, created: date(created), lastUsed: date(lastUsed), expires: date(expires) }
+    })
+  }
+
+  async revokeAll(subject, given = {}) {
+    requireType('the subject', subject, 'string')
+    const { except } = options(given, 'except')
+    await this.#call('revokeAll', subject, except === undefined ? undefined : loggableIdOf(except))
+  }
+
+  async revoke(loggableId) {
+    await this.#call('revoke', loggableIdOf(loggableId))
+  }
+}
+
+/** Serves an embedded DynamoDB with the session table, as long as the process lives. */
+async function serveEmbeddedDynamoDb({ port = 0, data, tableName = 'app_session' } = {}) {
+  return call(native.serveEmbeddedDynamoDb, port, data, tableName)
+}
+
+module.exports = { ManualClock: native.ManualClock, RawJson, Session, SessionManager, serveEmbeddedDynamoDb }

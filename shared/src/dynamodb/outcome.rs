@@ -1,0 +1,197 @@
+//! What DynamoDB's answer means: done, refused by which condition, perhaps done, to be tried again, or an operator's matter.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_dynamodb::config::interceptors::{FinalizerInterceptorContextRef, InterceptorContext};
+use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsError, TransactWriteItemsOutput};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::CancellationReason;
+use aws_smithy_runtime_api::client::result::DispatchFailure;
+
+use super::item::Item;
+use super::subject_list::SubjectList;
+use crate::call::Call;
+use crate::error::{BoxError, Error};
+
+/// How a transaction ended.
+pub(crate) enum Transacted {
+    Done,
+    /// The condition on the session failed. This is its record, if it has one.
+    RecordConditionFailed(Option<Item>),
+    /// The condition on the list of one of the changes failed. This is the list, if there is one.
+    ListConditionFailed(usize, Option<SubjectList>),
+    /// Another write was in progress, or the transaction was throttled, which the SDK does not retry.
+    Conflict,
+}
+
+/// The record that the condition of an update met.
+///
+/// # Errors
+/// The update failed for another reason than its condition.
+pub(super) fn refused_item(error: SdkError<UpdateItemError>) -> Result<Option<Item>, Error> {
+    if !is_failed_condition(&error) {
+        return Err(classify(error));
+    }
+    Ok(match error.into_service_error() {
+        UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
+        _ => None,
+    })
+}
+
+/// Whether an attempt of an operation may have been carried out though its response was lost.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Doubt(Arc<AtomicBool>);
+
+impl Doubt {
+    pub(crate) fn exists(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Intercept for Doubt {
+    fn name(&self) -> &'static str {
+        "Doubt"
+    }
+
+    /// Only a whole response below 500 says what happened.
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let is_known = match context.output_or_error() {
+            Some(Ok(_)) => true,
+            Some(Err(error)) => {
+                error.is_operation_error()
+                    && context.response().is_some_and(|response| !response.status().is_server_error())
+            }
+            None => false,
+        };
+        if !is_known {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Retries a write that met a transaction, as the SDK retries a throttled one. The SDK itself does not.
+#[derive(Debug)]
+pub(super) struct TransactionConflicts;
+
+impl ClassifyRetry for TransactionConflicts {
+    fn name(&self) -> &'static str {
+        "TransactionConflicts"
+    }
+
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
+        let Some(error) = error.as_operation_error() else { return RetryAction::NoActionIndicated };
+        let is_conflict = error
+            .downcast_ref::<UpdateItemError>()
+            .is_some_and(UpdateItemError::is_transaction_conflict_exception)
+            || error
+                .downcast_ref::<DeleteItemError>()
+                .is_some_and(DeleteItemError::is_transaction_conflict_exception)
+            || error
+                .downcast_ref::<PutItemError>()
+                .is_some_and(PutItemError::is_transaction_conflict_exception);
+        if is_conflict { RetryAction::throttling_error() } else { RetryAction::NoActionIndicated }
+    }
+}
+
+pub(super) fn is_failed_condition<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
+}
+
+/// How a transaction ended. Its first actions are on a session, and those from `lists` on are on lists.
+///
+/// # Errors
+/// It was not cancelled by its conditions, another write or a throttle.
+pub(super) fn transacted(
+    call: &mut Call<'_>,
+    sent: Result<TransactWriteItemsOutput, SdkError<TransactWriteItemsError>>,
+    lists: usize,
+) -> Result<Transacted, Error> {
+    let error = match sent {
+        Ok(output) => {
+            output.consumed_capacity().iter().for_each(|consumed| call.add_write(Some(consumed)));
+            return Ok(Transacted::Done);
+        }
+        Err(error) => error,
+    };
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+    else {
+        return Err(classify(error));
+    };
+    let reasons = cancelled.cancellation_reasons();
+    let is =
+        |reason: &CancellationReason, codes: &[&str]| reason.code().is_some_and(|code| codes.contains(&code));
+    // What the conditions have met may be half of the other transaction.
+    if reasons.iter().take(lists).any(|reason| is(reason, &["TransactionConflict"])) {
+        return Ok(Transacted::Conflict);
+    }
+    let refused = reasons.iter().position(|reason| is(reason, &["ConditionalCheckFailed"]));
+    if let Some((refused, reason)) = refused.and_then(|place| Some((place, reasons.get(place)?))) {
+        return Ok(match refused.checked_sub(lists) {
+            None => Transacted::RecordConditionFailed(reason.item.clone()),
+            Some(place) => {
+                let list = reason.item.as_ref().map(SubjectList::from_item).transpose()?;
+                Transacted::ListConditionFailed(place, list)
+            }
+        });
+    }
+    let passing = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+    if reasons.iter().any(|reason| is(reason, &passing)) {
+        Ok(Transacted::Conflict)
+    } else {
+        Err(classify(error))
+    }
+}
+
+/// Separates faults that may pass by themselves from those that need an operator.
+pub(super) fn classify<E>(error: SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    let may_pass = match &error {
+        SdkError::DispatchFailure(failure) => !lacks_credentials(failure),
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        SdkError::ServiceError(answer) => {
+            answer.raw().status().is_server_error()
+                || matches!(
+                    answer.err().code(),
+                    Some(
+                        "ProvisionedThroughputExceededException"
+                            | "RequestLimitExceeded"
+                            | "ThrottlingException"
+                            | "TransactionConflictException"
+                            | "TransactionInProgressException"
+                    )
+                )
+        }
+        _ => false,
+    };
+    if may_pass { Error::Unavailable(error.into()) } else { Error::Misconfigured(error.into()) }
+}
+
+/// Whether a request was not sent because there are no credentials, or they are configured wrongly.
+fn lacks_credentials(failure: &DispatchFailure) -> bool {
+    let mut cause = failure.as_connector_error().and_then(StdError::source);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref() {
+            use CredentialsError::{CredentialsNotLoaded, InvalidConfiguration};
+            return matches!(error, CredentialsNotLoaded(_) | InvalidConfiguration(_));
+        }
+        cause = error.source();
+    }
+    false
+}

@@ -1,0 +1,96 @@
+//! Settings from environment variables.
+
+use std::env::VarError;
+use std::str::FromStr;
+
+use crate::clock::Timestamp;
+use crate::error::ConfigError;
+
+/// Environment variables that hold settings. A bad value is an error that names the variable and what it accepts.
+pub struct Variables<'a>(&'a dyn Fn(&str) -> Result<String, VarError>);
+
+impl<'a> Variables<'a> {
+    /// The environment of this process.
+    #[must_use]
+    pub fn of_process() -> Variables<'static> {
+        Variables(&|name| std::env::var(name))
+    }
+
+    /// The variables that `read` returns.
+    #[must_use]
+    pub fn read_by(read: &'a dyn Fn(&str) -> Result<String, VarError>) -> Self {
+        Self(read)
+    }
+
+    /// The text of a variable.
+    ///
+    /// # Errors
+    /// It is not set, or not UTF-8.
+    pub fn read(&self, variable: &str) -> Result<String, VarError> {
+        (self.0)(variable)
+    }
+
+    /// The value that `parse` makes of the variable, or `default` when it is unset.
+    ///
+    /// # Errors
+    /// The variable is not UTF-8, or `parse` returns `None`; `accepted` says what it must be.
+    pub fn parse<T>(
+        &self,
+        variable: &'static str,
+        default: T,
+        accepted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, ConfigError> {
+        let refused =
+            |given: String| ConfigError { variable: variable.into(), accepted: accepted.to_owned(), given };
+        match self.read(variable) {
+            Ok(text) => parse(&text).ok_or_else(|| refused(format!("{text:?}"))),
+            Err(VarError::NotPresent) => Ok(default),
+            Err(VarError::NotUnicode(bytes)) => Err(refused(format!("{bytes:?}"))),
+        }
+    }
+
+    /// One of two named values.
+    ///
+    /// # Errors
+    /// The variable is neither.
+    pub fn choice<T: Copy>(
+        &self,
+        variable: &'static str,
+        default: T,
+        choices: [(&str, T); 2],
+    ) -> Result<T, ConfigError> {
+        let accepted = format!("`{}` or `{}`", choices[0].0, choices[1].0);
+        let chosen = |text: &str| choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        self.parse(variable, default, &accepted, chosen)
+    }
+
+    pub(crate) fn text(&self, variable: &'static str, default: String) -> Result<String, ConfigError> {
+        self.parse(variable, default, "text in UTF-8", |text| Some(text.to_owned()))
+    }
+
+    pub(crate) fn number<N: FromStr>(&self, variable: &'static str, default: N) -> Result<N, ConfigError> {
+        self.parse(variable, default, "a whole number", |text| text.parse().ok())
+    }
+
+    /// An empty variable is as good as an unset one.
+    pub(crate) fn optional_number(
+        &self,
+        variable: &'static str,
+        default: usize,
+    ) -> Result<usize, ConfigError> {
+        let parse = |text: &str| if text.is_empty() { Some(default) } else { text.parse().ok() };
+        self.parse(variable, default, "a whole number", parse)
+    }
+
+    /// An empty variable is as good as an unset one: a template cannot leave a variable out.
+    pub(crate) fn timestamp(
+        &self,
+        variable: &'static str,
+        default: Timestamp,
+    ) -> Result<Timestamp, ConfigError> {
+        let accepted = "a moment in RFC 3339, such as 2026-11-22T22:04:14Z";
+        let parse = |text: &str| if text.is_empty() { Some(default) } else { text.parse().ok() };
+        self.parse(variable, default, accepted, parse)
+    }
+}
