@@ -1,6 +1,7 @@
 //! Why a request was refused or failed.
 
 use dynamodb_web_session::{Error, MalformedETags, report};
+use lambda_http::http::Method;
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum Failure {
     /// There is a body, and its `Content-Type` is not `application/json`.
     #[error("the body must be sent as application/json")]
     NotJson,
+    /// The function serves another method, which is this one.
+    #[error("this function serves {0} requests only")]
+    MethodNotAllowed(Method),
     /// In cookie transport, a page of an origin that is not allowed may have sent it. The text says why.
     #[error("{0}")]
     CrossSite(&'static str),
@@ -44,6 +48,7 @@ impl Failure {
             Self::BadRequest(_) | Self::Precondition(_) | Self::NotJson | Self::Invalid(_) => {
                 report::refused("invalid");
             }
+            Self::MethodNotAllowed(_) => report::refused("method"),
             Self::CrossSite(_) => report::refused("cross-site"),
             Self::MissingId => report::refused("missing"),
             Self::MalformedId => report::refused("malformed"),

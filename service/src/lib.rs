@@ -17,6 +17,7 @@ use std::convert::Infallible;
 use std::fmt;
 
 use dynamodb_web_session::{BoxError, Config, ConfigError, Error, SessionManager, lambda_client};
+use lambda_http::http::Method;
 use lambda_http::http::header::HOST;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::ServiceBuilder;
@@ -106,14 +107,15 @@ pub fn without_url(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaR
     event
 }
 
-/// Handles a request: refuses cross-site requests, makes the response of a failure, and adds the headers that every
+/// Handles a request of this method: refuses others and cross-site requests, makes the response of a failure, and adds the headers that every
 /// response carries.
 pub async fn answer(
     service: &SessionService,
     request: &Request,
+    method: Method,
     handle: impl AsyncFnOnce(&SessionService, &Request) -> Result<Response<Body>, Failure>,
 ) -> Response<Body> {
-    answer_signed(service, request, async |service: &SessionService, request: &Request| {
+    answer_signed(service, request, method, async |service: &SessionService, request: &Request| {
         cross_site::refuse_cross_site(request, &service.settings)?;
         handle(service, request).await
     })
@@ -124,10 +126,15 @@ pub async fn answer(
 pub async fn answer_signed(
     service: &SessionService,
     request: &Request,
+    method: Method,
     handle: impl AsyncFnOnce(&SessionService, &Request) -> Result<Response<Body>, Failure>,
 ) -> Response<Body> {
     log::name_request(request, async {
-        let result = handle(service, request).await;
+        // The routes name the method too, but a function can be reached without them: by a function URL, for example.
+        let result = match *request.method() == method {
+            true => handle(service, request).await,
+            false => Err(Failure::MethodNotAllowed(method)),
+        };
         response::with_common_headers(result.unwrap_or_else(|failure| {
             failure.report();
             response::refusal(&failure)

@@ -4,7 +4,7 @@
 
 use dynamodb_web_session::{ETag, Error, ListedSession, LoggableId, Session, Subject};
 use lambda_http::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::{Body, Response};
@@ -153,11 +153,25 @@ pub(crate) fn refusal(failure: &Failure) -> Response<Body> {
         Failure::NotJson => {
             problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON", detail)
         }
+        Failure::MethodNotAllowed(method) => {
+            let title = "The method is not allowed";
+            let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", title, detail);
+            set(&mut response, ALLOW, method.as_str());
+            response
+        }
         Failure::CrossSite(_) => problem(StatusCode::FORBIDDEN, "cross-site", "Cross-site request", detail),
         Failure::MissingId | Failure::MalformedId | Failure::NoSession => no_such_session(),
         Failure::PreconditionFailed => session_changed(detail),
         Failure::Invalid(error) | Failure::Session(error) => match error {
-            Error::DataTooDeep { .. } | Error::TimeoutOutOfRange { .. } => bad_request(detail),
+            Error::DataTooDeep { .. } | Error::DataNotPortable { .. } | Error::TimeoutOutOfRange { .. } => {
+                bad_request(detail)
+            }
+            Error::RenewedTooOften { seconds } => {
+                let title = "The session is renewed too often";
+                let mut response = problem(StatusCode::TOO_MANY_REQUESTS, "renewed-too-often", title, detail);
+                set(&mut response, RETRY_AFTER, &seconds.to_string());
+                response
+            }
             Error::NotFound(_) => no_such_session(),
             Error::Changed => session_changed(detail),
             Error::DataTooLarge { .. } => {

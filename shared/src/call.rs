@@ -46,6 +46,11 @@ impl<'a> Call<'a> {
         self.started.elapsed()
     }
 
+    /// When the call began.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
     /// Counts a request that is about to be sent, and reads the clock for it: each request is judged by the time at
     /// which it is sent, not by the time at which the call began.
     pub(crate) fn request(&mut self) -> Timestamp {

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 /// A moment, in whole seconds since the Unix epoch, at most the end of the year 9999.
 ///
 /// `Display` is RFC 3339 in UTC: `2026-11-22T22:04:14Z`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 impl Timestamp {

@@ -22,11 +22,26 @@ const DATA_BYTES: RangeInclusive<usize> = 2..=MAX_DATA_BYTES;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AtMaxPerSubject {
     /// It fails with [`Error::TooManySessions`](crate::Error::TooManySessions).
-    #[default]
     Refuse,
-    /// It ends the oldest session.
+    /// It ends the session that was used longest ago.
+    #[default]
     EndOldest,
 }
+
+/// Whether data is stored encrypted under a key that only the session's ID yields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SealMode {
+    /// It is stored as it is. Sealed data is read too.
+    #[default]
+    Off,
+    /// It is stored sealed. Data that is not is refused: someone may have put it into the table.
+    On,
+    /// It is stored sealed, and data that is not is read too: until the last session from before has ended.
+    Migrate,
+}
+
+/// The characters of a namespace, 0 to 64 of them.
+const NAMESPACE_LENGTH: usize = 64;
 
 /// The settings of a [`SessionManager`](crate::SessionManager).
 ///
@@ -62,15 +77,17 @@ pub struct Config {
     /// keeps sessions dead that a restored backup brings back. Not in the future: a session that is created now would be
     /// dead. Default: the epoch.
     pub not_before: Timestamp,
-    /// `SESSION_MAX_PER_SUBJECT`: how many sessions a subject may have at once, 1 to 2,000. Default 2,000, the most that is
-    /// possible.
+    /// `SESSION_MAX_PER_SUBJECT`: how many sessions a subject may have at once, 1 to 1,000. Default 100.
     pub max_per_subject: usize,
-    /// `SESSION_AT_MAX_PER_SUBJECT`: whether one more is refused (`refuse`) or ends the oldest (`end-oldest`). Default
-    /// `refuse`.
+    /// `SESSION_AT_MAX_PER_SUBJECT`: whether one more is refused (`refuse`), or ends the session that was used longest ago
+    /// (`end-oldest`). Default `end-oldest`.
     pub at_max_per_subject: AtMaxPerSubject,
-    /// `SESSION_SEAL`: `true` stores data encrypted under a key that only the session's ID yields. Sealed and plain sessions are
-    /// read whatever this says. Default `false`.
-    pub seal: bool,
+    /// `SESSION_SUBJECT_NAMESPACE`: applications that share a table and name their users alike have one each, of up to 64
+    /// letters, digits, `_`, `-` and `.`. Default: empty.
+    pub subject_namespace: String,
+    /// `SESSION_SEAL`: `true` stores data encrypted under a key that only the session's ID yields, and accepts no other;
+    /// `migrate` stores it so and accepts data from before. Default `false`.
+    pub seal: SealMode,
     /// The DynamoDB endpoint, in place of that of the AWS SDK's own settings (`AWS_ENDPOINT_URL_DYNAMODB`).
     pub endpoint_url: Option<String>,
     /// The Region, in place of that of the AWS SDK's own settings (`AWS_REGION`).
@@ -87,9 +104,10 @@ impl Default for Config {
             touch_interval_seconds: 60,
             max_data_bytes: 262_144,
             not_before: Timestamp::EPOCH,
-            max_per_subject: MAX_PER_SUBJECT,
+            max_per_subject: 100,
             at_max_per_subject: AtMaxPerSubject::default(),
-            seal: false,
+            subject_namespace: String::new(),
+            seal: SealMode::default(),
             endpoint_url: None,
             region: None,
         }
@@ -131,7 +149,12 @@ impl Config {
                 default.at_max_per_subject,
                 [("refuse", AtMaxPerSubject::Refuse), ("end-oldest", AtMaxPerSubject::EndOldest)],
             )?,
-            seal: variables.choice("SESSION_SEAL", default.seal, [("false", false), ("true", true)])?,
+            subject_namespace: variables.text("SESSION_SUBJECT_NAMESPACE", default.subject_namespace)?,
+            seal: variables.choice(
+                "SESSION_SEAL",
+                default.seal,
+                [("false", SealMode::Off), ("true", SealMode::On), ("migrate", SealMode::Migrate)],
+            )?,
             endpoint_url: default.endpoint_url,
             region: default.region,
         };
@@ -196,6 +219,7 @@ impl Config {
         }
         in_range("SESSION_MAX_DATA_BYTES", self.max_data_bytes, &DATA_BYTES)?;
         in_range("SESSION_MAX_PER_SUBJECT", self.max_per_subject, &(1..=MAX_PER_SUBJECT))?;
+        namespace("SESSION_SUBJECT_NAMESPACE", &self.subject_namespace)?;
         self.endpoint_url.as_deref().map_or(Ok(()), |url| endpoint_url("endpoint_url", url))
     }
 }
@@ -236,6 +260,15 @@ fn table_name(variable: &'static str, given: &str) -> Result<(), ConfigError> {
     Err(ConfigError { variable: variable.into(), accepted, given: format!("{given:?}") })
 }
 
+fn namespace(variable: &'static str, given: &str) -> Result<(), ConfigError> {
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    if given.len() <= NAMESPACE_LENGTH && given.bytes().all(is_allowed) {
+        return Ok(());
+    }
+    let accepted = "at most 64 of the characters a-z, A-Z, 0-9, _, - and .".into();
+    Err(ConfigError { variable: variable.into(), accepted, given: format!("{given:?}") })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,9 +293,9 @@ mod tests {
         assert_eq!(config.max_timeout_seconds, 2_592_000);
         assert_eq!(config.touch_interval_seconds, 60);
         assert_eq!(config.max_data_bytes, 262_144);
-        assert_eq!(config.max_per_subject, 2000);
-        assert_eq!(config.at_max_per_subject, AtMaxPerSubject::Refuse);
-        assert!(!config.seal);
+        assert_eq!(config.max_per_subject, 100);
+        assert_eq!(config.at_max_per_subject, AtMaxPerSubject::EndOldest);
+        assert_eq!((config.subject_namespace.as_str(), config.seal), ("", SealMode::Off));
     }
 
     /// A template cannot leave a variable out.
@@ -283,8 +316,9 @@ mod tests {
             ("SESSION_MAX_DATA_BYTES", "1000"),
             ("SESSION_NOT_BEFORE", "1970-01-01T01:00:00Z"),
             ("SESSION_MAX_PER_SUBJECT", "3"),
-            ("SESSION_AT_MAX_PER_SUBJECT", "end-oldest"),
-            ("SESSION_SEAL", "true"),
+            ("SESSION_AT_MAX_PER_SUBJECT", "refuse"),
+            ("SESSION_SUBJECT_NAMESPACE", "shop-1"),
+            ("SESSION_SEAL", "migrate"),
         ]);
         let expected = Config {
             table_name: "sessions.of-mine_2".into(),
@@ -295,8 +329,9 @@ mod tests {
             max_data_bytes: 1000,
             not_before: Timestamp::from_epoch_seconds(3600),
             max_per_subject: 3,
-            at_max_per_subject: AtMaxPerSubject::EndOldest,
-            seal: true,
+            at_max_per_subject: AtMaxPerSubject::Refuse,
+            subject_namespace: "shop-1".into(),
+            seal: SealMode::Migrate,
             endpoint_url: None,
             region: None,
         };
@@ -320,10 +355,11 @@ mod tests {
             ("SESSION_MAX_TIMEOUT_SECONDS", "0", "from 1 to 315360000"),
             ("SESSION_MAX_TIMEOUT_SECONDS", "99999999999999999999", "a whole number"),
             ("SESSION_TOUCH_INTERVAL_SECONDS", "315360001", "from 0 to 315360000"),
-            ("SESSION_MAX_PER_SUBJECT", "0", "from 1 to 2000"),
-            ("SESSION_MAX_PER_SUBJECT", "2001", "from 1 to 2000"),
+            ("SESSION_MAX_PER_SUBJECT", "0", "from 1 to 1000"),
+            ("SESSION_MAX_PER_SUBJECT", "1001", "from 1 to 1000"),
             ("SESSION_AT_MAX_PER_SUBJECT", "end_oldest", "`refuse` or `end-oldest`"),
-            ("SESSION_SEAL", "1", "`false` or `true`"),
+            ("SESSION_SEAL", "1", "`false`, `true` or `migrate`"),
+            ("SESSION_SUBJECT_NAMESPACE", "a b", "at most 64"),
             ("SESSION_MAX_DATA_BYTES", "1", "from 2 to 408576"),
             ("SESSION_MAX_DATA_BYTES", "408577", "from 2 to 408576"),
             ("SESSION_NOT_BEFORE", "yesterday", "RFC 3339"),

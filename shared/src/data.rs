@@ -18,7 +18,77 @@ pub(crate) fn encode<T: Serialize>(data: &T, limit: usize) -> Result<String, Err
     if depth(&text) > MAX_DATA_DEPTH {
         return Err(Error::DataTooDeep { limit: MAX_DATA_DEPTH });
     }
+    if let Some(what) = not_portable(&text) {
+        return Err(Error::DataNotPortable { what });
+    }
     Ok(text)
+}
+
+/// What other JSON readers refuse or change (RFC 7493, sections 2.1 and 2.2): a surrogate without its other half, or a number
+/// that a 64-bit float cannot hold. `json` must be valid JSON.
+fn not_portable(json: &str) -> Option<&'static str> {
+    let bytes = json.as_bytes();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                let text = string(&bytes[at..])?;
+                if has_lone_surrogate(text) {
+                    return Some("half a surrogate pair");
+                }
+                at += text.len();
+            }
+            b'-' | b'0'..=b'9' => {
+                let is_part = |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+                let length = bytes[at..].iter().take_while(|byte| is_part(byte)).count();
+                if is_beyond_f64(&json[at..at + length]) {
+                    return Some("a number beyond the range of a 64-bit float");
+                }
+                at += length;
+            }
+            _ => at += 1,
+        }
+    }
+    None
+}
+
+/// The string that begins here, with its quotes.
+fn string(json: &[u8]) -> Option<&[u8]> {
+    let mut at = 1;
+    loop {
+        match json.get(at)? {
+            b'"' => return json.get(..=at),
+            b'\\' => at += 2, // an escaped quote does not end the string
+            _ => at += 1,
+        }
+    }
+}
+
+fn has_lone_surrogate(string: &[u8]) -> bool {
+    let mut expects_low = false;
+    let mut at = 0;
+    while let Some(byte) = string.get(at) {
+        let unit = (*byte == b'\\' && string.get(at + 1) == Some(&b'u'))
+            .then(|| std::str::from_utf8(string.get(at + 2..at + 6)?).ok())
+            .flatten()
+            .and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        let is_low = matches!(unit, Some(0xdc00..=0xdfff));
+        if is_low != expects_low {
+            return true;
+        }
+        expects_low = matches!(unit, Some(0xd800..=0xdbff));
+        at += match (byte, unit) {
+            (_, Some(_)) => 6,
+            (b'\\', None) => 2,
+            _ => 1,
+        };
+    }
+    expects_low
+}
+
+/// Only an exponent or very many digits can be beyond: the largest is 1.8e308.
+fn is_beyond_f64(number: &str) -> bool {
+    (number.len() > 308 || number.contains(['e', 'E'])) && number.parse().is_ok_and(f64::is_infinite)
 }
 
 /// How deep arrays and objects are nested in `json`, which must be valid JSON.
@@ -53,6 +123,32 @@ mod tests {
         assert_eq!(depth(r#"{"a":[{}],"b":[]}"#), 3);
         assert_eq!(depth(r#""[[[[""#), 0);
         assert_eq!(depth(r#"{"\"[[[":"\\","b":"\\\"{{"}"#), 1);
+    }
+
+    #[test]
+    fn what_other_readers_refuse_is_found_and_nothing_else() {
+        let digits = |n: usize| "9".repeat(n);
+        for json in [
+            r#"{"a":"\ud800"}"#,
+            r#"{"\udfff":1}"#,
+            r#"["\udc00\ud800"]"#,
+            r#"["\ud83c\ud83c\udf6a"]"#,
+            r#"["\ud83c\n\udf6a"]"#,
+            r#"["\\\ud83c"]"#,
+            "1e400",
+            "[-1E+309]",
+            &digits(400),
+        ] {
+            assert!(not_portable(json).is_some(), "{json}");
+        }
+        for json in [
+            r#"{"a":"\ud83c\udf6a","b":"\\ud800","c":"\u00e9\"\\"}"#,
+            r#"["1e400","🍪"]"#,
+            "[1e308,-1.7976931348623157e308,1e-400,0.1,123456789012345678901234567890]",
+            &digits(308),
+        ] {
+            assert_eq!(not_portable(json), None, "{json}");
+        }
     }
 
     fn depth_of(value: &Value) -> usize {

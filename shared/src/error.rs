@@ -32,6 +32,13 @@ pub enum Error {
         limit: usize,
     },
 
+    /// The data has what other JSON readers refuse or change (RFC 7493, sections 2.1 and 2.2).
+    #[error("the data has {what}, which other JSON readers do not accept")]
+    DataNotPortable {
+        /// A lone surrogate, or a number whose value is beyond the range of a 64-bit float.
+        what: &'static str,
+    },
+
     /// A timeout is zero, or longer than `SESSION_MAX_TIMEOUT_SECONDS`.
     #[error("{timeout} must be from 1 to {max}")]
     TimeoutOutOfRange {
@@ -46,6 +53,13 @@ pub enum Error {
     TooManySessions {
         /// `SESSION_MAX_PER_SUBJECT`, or [`MAX_PER_SUBJECT`](crate::MAX_PER_SUBJECT) where that is less.
         limit: usize,
+    },
+
+    /// The session was renewed ten times within a minute. It lives on under its ID.
+    #[error("the session is renewed too often: try again in {seconds} seconds")]
+    RenewedTooOften {
+        /// When the next renewal may succeed.
+        seconds: u64,
     },
 
     /// The caller's data type could not be written as JSON.
@@ -105,6 +119,8 @@ pub enum ErrorCode {
     InvalidTimeout,
     /// The subject has its maximum of sessions.
     TooManySessions,
+    /// The session was renewed too often within a minute.
+    RenewedTooOften,
     /// A record has the ID that the caller has given.
     IdInUse,
     /// The table could not be reached, was throttled, or failed.
@@ -128,6 +144,7 @@ impl ErrorCode {
             Self::InvalidData => "INVALID_DATA",
             Self::InvalidTimeout => "INVALID_TIMEOUT",
             Self::TooManySessions => "TOO_MANY_SESSIONS",
+            Self::RenewedTooOften => "RENEWED_TOO_OFTEN",
             Self::IdInUse => "ID_IN_USE",
             Self::Unavailable => "UNAVAILABLE",
             Self::Misconfigured => "MISCONFIGURED",
@@ -145,7 +162,10 @@ impl Error {
             Self::NotFound(_) => ErrorCode::NotFound,
             Self::Changed => ErrorCode::Changed,
             Self::DataTooLarge { .. } => ErrorCode::DataTooLarge,
-            Self::DataTooDeep { .. } | Self::Serialize(_) => ErrorCode::InvalidData,
+            Self::DataTooDeep { .. } | Self::DataNotPortable { .. } | Self::Serialize(_) => {
+                ErrorCode::InvalidData
+            }
+            Self::RenewedTooOften { .. } => ErrorCode::RenewedTooOften,
             Self::TimeoutOutOfRange { .. } => ErrorCode::InvalidTimeout,
             Self::TooManySessions { .. } => ErrorCode::TooManySessions,
             Self::IdInUse => ErrorCode::IdInUse,

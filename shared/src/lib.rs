@@ -15,9 +15,11 @@
 //! Each call emits one [`tracing`] event ([`report`]).
 
 mod call;
+mod chain;
 mod clock;
 mod config;
 mod data;
+mod doubtful;
 mod dynamodb;
 mod error;
 mod etag;
@@ -33,7 +35,7 @@ mod variables;
 mod verbs;
 
 pub use clock::{Clock, MalformedTimestamp, ManualClock, SystemClock, Timestamp};
-pub use config::{AtMaxPerSubject, Config};
+pub use config::{AtMaxPerSubject, Config, SealMode};
 pub use data::MAX_DATA_DEPTH;
 pub use dynamodb::client::{aws_defaults, lambda_client};
 pub use dynamodb::schema::{KEY, TTL_ATTRIBUTE, create_table};
@@ -41,7 +43,7 @@ pub use error::{Absence, BoxError, ConfigError, Error, ErrorCode, chain};
 pub use etag::{ETag, ETags, MalformedETags, Preconditions};
 pub use id::{AsSessionId, ID_BYTES, LoggableId, MalformedLoggableId, MalformedSessionId, SessionId};
 pub use manager::SessionManager;
-pub use session::{CreateOptions, ListedSession, Renewal, Session, Update};
+pub use session::{CreateOptions, ListedSession, LogIn, LoggedIn, Renewal, Session, SubjectChange, Update};
 pub use subject::{MAX_PER_SUBJECT, MalformedSubject, Subject};
 pub use timeouts::Timeouts;
 pub use variables::Variables;

@@ -1,7 +1,7 @@
 //! The session manager: how it is made, and what its verbs share.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_dynamodb::Client;
 use serde::Serialize;
@@ -10,6 +10,7 @@ use crate::call::Call;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::data;
+use crate::doubtful::Doubtful;
 use crate::dynamodb::client::{self, Connection};
 use crate::dynamodb::table::Table;
 use crate::error::{ConfigError, Error};
@@ -21,6 +22,7 @@ use crate::id::SessionId;
 #[derive(Clone)]
 pub struct SessionManager {
     pub(crate) table: Table,
+    doubtful: Arc<Mutex<Vec<Doubtful>>>,
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -60,7 +62,14 @@ impl SessionManager {
     fn over(connection: Connection, config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self {
-            table: Table::new(connection, config.table_name.clone(), config.not_before, config.seal),
+            table: Table::new(
+                connection,
+                config.table_name.clone(),
+                config.not_before,
+                config.seal,
+                config.subject_namespace.clone(),
+            ),
+            doubtful: Arc::default(),
             config: Arc::new(config),
             clock: Arc::new(SystemClock),
         })
@@ -77,6 +86,11 @@ impl SessionManager {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What calls of this process that have failed may have left.
+    pub(crate) fn doubtful(&self) -> MutexGuard<'_, Vec<Doubtful>> {
+        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A call of a verb for the session with this ID.

@@ -19,6 +19,7 @@ pub(crate) enum Event {
     Loaded,
     Saved,
     Renewed,
+    LoggedIn,
     Cleared,
     Listed,
     Revoked,
@@ -31,6 +32,7 @@ impl Event {
             Self::Loaded => "loaded",
             Self::Saved => "saved",
             Self::Renewed => "renewed",
+            Self::LoggedIn => "logged-in",
             Self::Cleared => "cleared",
             Self::Listed => "listed",
             Self::Revoked => "revoked",
@@ -96,9 +98,11 @@ fn names(error: &Error) -> (&'static str, &'static str) {
     match error {
         Error::NotFound(absence) => ("refused", absence.name()),
         Error::Changed => ("refused", "conflict"),
-        Error::DataTooLarge { .. } | Error::DataTooDeep { .. } | Error::TimeoutOutOfRange { .. } => {
-            ("refused", "invalid")
-        }
+        Error::DataTooLarge { .. }
+        | Error::DataTooDeep { .. }
+        | Error::DataNotPortable { .. }
+        | Error::TimeoutOutOfRange { .. } => ("refused", "invalid"),
+        Error::RenewedTooOften { .. } => ("refused", "renewed-too-often"),
         Error::TooManySessions { .. } => ("refused", "too-many-sessions"),
         Error::Unavailable(_) => ("failed", "unavailable"),
         Error::Serialize(_)

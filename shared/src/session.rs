@@ -104,16 +104,51 @@ impl From<Timeouts> for CreateOptions {
 pub struct Renewal<D> {
     /// New data, in place of the old.
     pub data: Option<D>,
-    /// Whose session it is from now on.
-    pub subject: Option<Subject>,
     /// What must hold for the renewal to take place.
     pub preconditions: Preconditions,
 }
 
 impl<D> Default for Renewal<D> {
     fn default() -> Self {
-        Self { data: None, subject: None, preconditions: Preconditions::default() }
+        Self { data: None, preconditions: Preconditions::default() }
     }
+}
+
+/// What [`SessionManager::log_in`](crate::SessionManager::log_in) changes of a session besides its ID and its subject. `None`
+/// leaves a part as it is.
+#[derive(Clone, Debug)]
+pub struct LogIn<D> {
+    /// New data, in place of the old.
+    pub data: Option<D>,
+    /// The data of a new session, where there is none or it has ended. `None`: that in `data`, or an empty object.
+    pub data_if_new: Option<D>,
+    /// An idle timeout of its own, counted from now.
+    pub idle_timeout_seconds: Option<u64>,
+    /// An absolute timeout of its own, counted from the session's creation.
+    pub absolute_timeout_seconds: Option<u64>,
+    /// What must hold for the login to take place.
+    pub preconditions: Preconditions,
+}
+
+impl<D> Default for LogIn<D> {
+    fn default() -> Self {
+        Self {
+            data: None,
+            data_if_new: None,
+            idle_timeout_seconds: None,
+            absolute_timeout_seconds: None,
+            preconditions: Preconditions::default(),
+        }
+    }
+}
+
+/// What a login has made.
+#[derive(Clone, Debug)]
+pub struct LoggedIn<T> {
+    /// The user's session.
+    pub session: Session<T>,
+    /// Whether it is a new one, because there was none or it has ended.
+    pub is_new: bool,
 }
 
 /// A live session in the list of its subject's sessions.
@@ -123,10 +158,23 @@ pub struct ListedSession {
     pub loggable_id: LoggableId,
     /// When the session was created.
     pub created: Timestamp,
-    /// When the idle deadline last slid. A load slides it only when the touch interval has passed.
+    /// When the session was used last, or up to a tenth of its idle timeout earlier, and 15 minutes at most.
     pub last_used: Timestamp,
-    /// The earlier of the idle and the absolute deadline.
+    /// The earlier of the idle and the absolute deadline. The idle deadline may be up to a tenth of the idle timeout earlier,
+    /// and 15 minutes at most.
     pub expires: Timestamp,
+}
+
+/// What an update does to the subject of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SubjectChange {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It becomes this one. The session keeps its ID, so this is no login: whoever knew the ID before has the subject's session.
+    To(Subject),
+    /// The session is nobody's from now on, as after a logout.
+    Remove,
 }
 
 /// What [`SessionManager::update`](crate::SessionManager::update) changes of a session. `None` leaves a part as it is.
@@ -138,8 +186,16 @@ pub struct Update<D> {
     pub idle_timeout_seconds: Option<u64>,
     /// A new absolute timeout, counted from the session's creation.
     pub absolute_timeout_seconds: Option<u64>,
+    /// Another subject.
+    pub subject: SubjectChange,
     /// What must hold for the update to take place.
     pub preconditions: Preconditions,
+}
+
+impl<D> Update<D> {
+    pub(crate) fn changes_timeouts(&self) -> bool {
+        self.idle_timeout_seconds.is_some() || self.absolute_timeout_seconds.is_some()
+    }
 }
 
 impl<D> Default for Update<D> {
@@ -148,6 +204,7 @@ impl<D> Default for Update<D> {
             data: None,
             idle_timeout_seconds: None,
             absolute_timeout_seconds: None,
+            subject: SubjectChange::Keep,
             preconditions: Preconditions::default(),
         }
     }

@@ -31,6 +31,12 @@ impl Timeouts {
     }
 }
 
+/// How much later than the idle deadline its bound in the subject's list may be: a tenth of the idle timeout, or 15 minutes
+/// where that is less. So that an ordinary use of the session does not write the list.
+pub(crate) fn idle_slack(idle_seconds: u64) -> u64 {
+    (idle_seconds / 10).min(900)
+}
+
 /// The two deadlines of a session. The earlier one ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deadlines {

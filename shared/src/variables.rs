@@ -50,17 +50,21 @@ impl<'a> Variables<'a> {
         }
     }
 
-    /// One of two named values.
+    /// One of several named values.
     ///
     /// # Errors
-    /// The variable is neither.
-    pub fn choice<T: Copy>(
+    /// The variable is none of them.
+    pub fn choice<T: Copy, const N: usize>(
         &self,
         variable: &'static str,
         default: T,
-        choices: [(&str, T); 2],
+        choices: [(&str, T); N],
     ) -> Result<T, ConfigError> {
-        let accepted = format!("`{}` or `{}`", choices[0].0, choices[1].0);
+        let names: Vec<_> = choices.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let accepted = match names.split_last() {
+            Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+            _ => names.concat(),
+        };
         let chosen = |text: &str| choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         self.parse(variable, default, &accepted, chosen)
     }

@@ -1,11 +1,12 @@
 //! `DELETE /session`: ends a session.
 
+use lambda_http::http::Method;
 use lambda_http::{Body, Request, Response};
 use service::{Failure, SessionService, request, response};
 
 /// Responds with `204`, even if there was no session, or `412` when a precondition does not hold.
 pub async fn handle(service: &SessionService, request: Request) -> Response<Body> {
-    service::answer(service, &request, clear).await
+    service::answer(service, &request, Method::DELETE, clear).await
 }
 
 async fn clear(service: &SessionService, request: &Request) -> Result<Response<Body>, Failure> {

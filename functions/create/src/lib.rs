@@ -1,7 +1,7 @@
 //! `POST /session`: creates a session.
 
 use dynamodb_web_session::CreateOptions;
-use lambda_http::http::StatusCode;
+use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, Response};
 use serde_json::Map;
 use service::{Failure, SessionService, request, response};
@@ -10,7 +10,7 @@ const CREATED: StatusCode = StatusCode::CREATED;
 
 /// Responds with `201` and a new session, whichever session the request may name already.
 pub async fn handle(service: &SessionService, request: Request) -> Response<Body> {
-    service::answer(service, &request, create).await
+    service::answer(service, &request, Method::POST, create).await
 }
 
 async fn create(service: &SessionService, request: &Request) -> Result<Response<Body>, Failure> {

@@ -1,12 +1,13 @@
 //! `POST /session/revoke`: ends the sessions of a subject, or one session by its loggable ID.
 
+use lambda_http::http::Method;
 use lambda_http::{Body, Request, Response};
 use service::request::{self, Revocation};
 use service::{Failure, SessionService, response};
 
 /// Responds with `204`, also if there was no such session.
 pub async fn handle(service: &SessionService, request: Request) -> Response<Body> {
-    service::answer_signed(service, &request, revoke).await
+    service::answer_signed(service, &request, Method::POST, revoke).await
 }
 
 async fn revoke(service: &SessionService, request: &Request) -> Result<Response<Body>, Failure> {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use dynamodb_web_session as shared;
 use dynamodb_web_session::{
-    Clock, CreateOptions, Error, LoggableId, Preconditions, Renewal, SessionId, SessionManager, Subject,
-    SystemClock, Timeouts, Timestamp, Update,
+    Clock, CreateOptions, Error, LogIn, LoggableId, Preconditions, Renewal, SessionId, SessionManager,
+    Subject, SubjectChange, SystemClock, Timeouts, Timestamp, Update,
 };
 use napi::Env;
 use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
@@ -214,6 +214,7 @@ impl NativeManager {
             data: json.map(text).transpose()?,
             idle_timeout_seconds: options.idle_timeout_seconds.map(whole),
             absolute_timeout_seconds: options.absolute_timeout_seconds.map(whole),
+            subject: SubjectChange::Keep,
             preconditions: options.preconditions()?,
         };
         let update = |sessions: SessionManager| async move { sessions.update(&id, update).await };
@@ -228,13 +229,31 @@ impl NativeManager {
         json: Option<String>,
         options: Options,
     ) -> napi::Result<PromiseRaw<'env, Option<NativeSession>>> {
-        let renewal = Renewal {
-            data: json.map(text).transpose()?,
-            subject: options.subject()?,
-            preconditions: options.preconditions()?,
-        };
+        let renewal = Renewal { data: json.map(text).transpose()?, preconditions: options.preconditions()? };
         let renew = |sessions: SessionManager| async move { sessions.renew_with(&id, renewal).await };
         self.call(env, renew, some)
+    }
+
+    #[napi]
+    pub fn log_in<'env>(
+        &self,
+        env: &'env Env,
+        id: Option<String>,
+        subject: String,
+        json: (Option<String>, Option<String>),
+        options: Options,
+    ) -> napi::Result<PromiseRaw<'env, NativeSession>> {
+        let subject = self::subject(subject)?;
+        let log_in = LogIn {
+            data: json.0.map(text).transpose()?,
+            data_if_new: json.1.map(text).transpose()?,
+            idle_timeout_seconds: options.idle_timeout_seconds.map(whole),
+            absolute_timeout_seconds: options.absolute_timeout_seconds.map(whole),
+            preconditions: options.preconditions()?,
+        };
+        let id: Option<SessionId> = id.and_then(|text| text.parse().ok());
+        let log_in = |sessions: SessionManager| async move { sessions.log_in(&id, subject, log_in).await };
+        self.call(env, log_in, |logged_in| NativeSession(logged_in.session))
     }
 
     #[napi]

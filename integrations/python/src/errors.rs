@@ -13,6 +13,7 @@ import_exception!(dynamodb_web_session.exceptions, InvalidDataError);
 import_exception!(dynamodb_web_session.exceptions, InvalidTimeoutError);
 import_exception!(dynamodb_web_session.exceptions, NotFoundError);
 import_exception!(dynamodb_web_session.exceptions, MisconfiguredError);
+import_exception!(dynamodb_web_session.exceptions, RenewedTooOftenError);
 import_exception!(dynamodb_web_session.exceptions, TooManySessionsError);
 import_exception!(dynamodb_web_session.exceptions, UnavailableError);
 
@@ -36,6 +37,7 @@ impl From<Failure> for PyErr {
             ErrorCode::InvalidData => InvalidDataError::new_err(text),
             ErrorCode::InvalidTimeout => InvalidTimeoutError::new_err(text),
             ErrorCode::TooManySessions => TooManySessionsError::new_err(text),
+            ErrorCode::RenewedTooOften => RenewedTooOftenError::new_err(text),
             ErrorCode::Unavailable => UnavailableError::new_err(text),
             ErrorCode::Misconfigured => MisconfiguredError::new_err(text),
             ErrorCode::CorruptRecord => CorruptRecordError::new_err(text),

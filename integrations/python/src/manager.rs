@@ -4,7 +4,8 @@ use std::future::Future;
 
 use dynamodb_web_session as shared;
 use dynamodb_web_session::{
-    CreateOptions, Error, LoggableId, Preconditions, Renewal, SessionId, Subject, Update,
+    CreateOptions, Error, LogIn, LoggableId, Preconditions, Renewal, SessionId, Subject, SubjectChange,
+    Update,
 };
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
@@ -195,6 +196,7 @@ impl Verbs {
             data: data.map(json::encode).transpose()?,
             idle_timeout_seconds: idle_timeout_seconds.map(|seconds| seconds.0),
             absolute_timeout_seconds: absolute_timeout_seconds.map(|seconds| seconds.0),
+            subject: SubjectChange::Keep,
             preconditions: preconditions(if_match)?,
         };
         let id = id.id();
@@ -202,20 +204,41 @@ impl Verbs {
         self.call(py, update, |py, etag| etag.as_str().into_py_any(py))
     }
 
-    #[pyo3(signature = (id, *, data = None, subject = None, if_match = None))]
+    #[pyo3(signature = (id, subject, *, data = None, data_if_new = None, idle_timeout_seconds = None, absolute_timeout_seconds = None, if_match = None))]
+    #[allow(clippy::too_many_arguments, reason = "they are keyword arguments")]
+    fn log_in<'py>(
+        &self,
+        py: Python<'py>,
+        id: Option<Named<'py>>,
+        subject: String,
+        data: Option<&Bound<'py, PyAny>>,
+        data_if_new: Option<&Bound<'py, PyAny>>,
+        idle_timeout_seconds: Option<Seconds>,
+        absolute_timeout_seconds: Option<Seconds>,
+        if_match: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let options = LogIn {
+            data: data.map(json::encode).transpose()?,
+            data_if_new: data_if_new.map(json::encode).transpose()?,
+            idle_timeout_seconds: idle_timeout_seconds.map(|seconds| seconds.0),
+            absolute_timeout_seconds: absolute_timeout_seconds.map(|seconds| seconds.0),
+            preconditions: preconditions(if_match)?,
+        };
+        let (id, subject) = (id.and_then(|id| id.id()), self::subject(subject)?);
+        let log_in = |sessions: Sessions| async move { sessions.log_in(&id, subject, options).await };
+        self.call(py, log_in, |py, logged_in| session(py, logged_in.session))
+    }
+
+    #[pyo3(signature = (id, *, data = None, if_match = None))]
     fn renew<'py>(
         &self,
         py: Python<'py>,
         id: Named<'py>,
         data: Option<&Bound<'py, PyAny>>,
-        subject: Option<String>,
         if_match: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let renewal = Renewal {
-            data: data.map(json::encode).transpose()?,
-            subject: subject.map(self::subject).transpose()?,
-            preconditions: preconditions(if_match)?,
-        };
+        let renewal =
+            Renewal { data: data.map(json::encode).transpose()?, preconditions: preconditions(if_match)? };
         let id = id.id();
         let renew = |sessions: Sessions| async move { sessions.renew_with(&id, renewal).await };
         self.call(py, renew, session_or_none)

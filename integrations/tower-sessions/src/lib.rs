@@ -162,8 +162,7 @@ impl SessionStore for DynamoDbStore {
         let update = Update {
             data: Some(data),
             idle_timeout_seconds: Some(self.idle_seconds(record.expiry_date)),
-            absolute_timeout_seconds: None,
-            preconditions: shared::Preconditions::default(),
+            ..Update::default()
         };
         self.sessions.update(&id, update).await.map_err(store_error)?;
         Ok(())

@@ -1,89 +1,95 @@
 //! The requests of a clear.
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::ReturnValue;
 
 use super::conditions::etag_condition;
-use super::item::string;
-use super::outcome::{Doubt, classify, is_failed_condition};
+use super::item::{string, time};
+use super::outcome::Updated;
+use super::record::{chain, subject};
 use super::table::Table;
-use super::tombstone;
+use super::tombstone::{REMOVE, TTL_SECONDS, Tombstone};
 use crate::call::Call;
+use crate::chain::Chain;
+use crate::clock::Timestamp;
 use crate::error::{Absence, Error};
 use crate::etag::Preconditions;
 use crate::id::LoggableId;
+use crate::subject::Subject;
 
-/// What a delete has found.
-pub(crate) enum Deleted {
-    /// A live session, which it has ended.
-    Ended,
-    /// No record, after an attempt whose response was lost: that attempt may have deleted it.
-    InDoubt,
-    /// A tombstone, with the session's new ID.
-    RenewedTo(LoggableId),
+/// A record that is no tombstone.
+const NOT_ENDED: &str = "attribute_not_exists(renewed_to) AND attribute_not_exists(ended_at)";
+
+/// What a clear has found.
+pub(crate) enum Cleared {
+    /// It has ended a live session, or removed what was left of a dead one.
+    Ended { was: Result<(), Absence>, place: Option<(Subject, Chain)> },
+    /// It had been renewed or ended before. In doubt, an earlier attempt of this clear may have ended it.
+    Tombstone { tombstone: Tombstone, in_doubt: bool },
 }
 
 impl Table {
-    /// Deletes the record of a session, dead or alive, unless it is a tombstone of at most this age.
-    pub(crate) async fn delete(
+    /// Makes a tombstone of a record, dead or alive, if the preconditions hold.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] when they do not hold for a live session, and [`Error::NotFound`] when there is no record.
+    pub(crate) async fn bury(
         &self,
         call: &mut Call<'_>,
         id: &LoggableId,
         preconditions: &Preconditions,
-        max_tombstone_age: u64,
-    ) -> Result<Deleted, Error> {
-        let client = self.client().await?;
+    ) -> Result<Cleared, Error> {
         let now = call.request();
-        let doubt = Doubt::default();
-        let delete = self.delete_request(client, id, preconditions).customize().interceptor(doubt.clone());
-        let (item, is_deleted) = match delete.send().await {
-            Ok(output) => {
-                call.add_write(output.consumed_capacity());
-                (output.attributes, true)
+        let update = self.burial(id, now, preconditions).await?.return_values(ReturnValue::AllOld); // for the log
+        match self.send(call, update).await? {
+            Updated::Done(item) => {
+                let was = match self.require_alive(&item, now) {
+                    Err(Error::NotFound(absence)) => Err(absence),
+                    Ok(()) | Err(_) => Ok(()), // a corrupt record is ended too
+                };
+                let place = subject(&item).ok().flatten().zip(chain(&item).ok());
+                Ok(Cleared::Ended { was, place })
             }
-            Err(error) if is_failed_condition(&error) => match error.into_service_error() {
-                DeleteItemError::ConditionalCheckFailedException(failed) => (failed.item, false),
-                _ => (None, false),
+            Updated::Refused { item: None, .. } => Err(Error::NotFound(Absence::Unknown)),
+            Updated::Refused { item: Some(item), in_doubt } => match Tombstone::read(&item) {
+                Some(tombstone) => Ok(Cleared::Tombstone { tombstone, in_doubt }),
+                None => {
+                    self.require_alive(&item, now)?;
+                    Err(Error::Changed)
+                }
             },
-            Err(error) => return Err(classify(error)),
-        };
-        let Some(item) = item else {
-            // After a doubtful attempt, it was that attempt that deleted it.
-            return if doubt.exists() {
-                Ok(Deleted::InDoubt)
-            } else {
-                Err(Error::NotFound(Absence::Unknown))
-            };
-        };
-        if let Some(renewed_to) = tombstone::read(&item, now, max_tombstone_age) {
-            return Ok(Deleted::RenewedTo(renewed_to));
-        }
-        match self.require_alive(&item, now) {
-            Ok(()) if !is_deleted => Err(Error::Changed),
-            Ok(()) => Ok(Deleted::Ended),
-            Err(Error::CorruptRecord(_)) if is_deleted => Ok(Deleted::Ended),
-            Err(error) => Err(error),
         }
     }
 
-    fn delete_request(
+    /// The request that makes a tombstone of a record.
+    pub(super) async fn burial(
         &self,
-        client: &Client,
         id: &LoggableId,
+        now: Timestamp,
         preconditions: &Preconditions,
-    ) -> DeleteItemFluentBuilder {
+    ) -> Result<UpdateItemFluentBuilder, Error> {
         let (condition, tags) = etag_condition(preconditions);
-        let request = client
-            .delete_item()
-            .table_name(&self.name)
-            .key("id", string(id.as_str()))
-            .condition_expression(format!("attribute_not_exists(renewed_to){condition}"))
-            .return_values(ReturnValue::AllOld) // so that the log can say what has ended
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        tags.into_iter()
-            .fold(request, |request, (name, tag)| request.expression_attribute_values(name, string(tag)))
+        let update = self.tombstone(id, now).await?;
+        let update = update.condition_expression(format!("attribute_exists(id) AND {NOT_ENDED}{condition}"));
+        Ok(tags
+            .into_iter()
+            .fold(update, |update, (name, tag)| update.expression_attribute_values(name, string(tag))))
+    }
+
+    async fn tombstone(&self, id: &LoggableId, now: Timestamp) -> Result<UpdateItemFluentBuilder, Error> {
+        Ok(self
+            .update_item(string(id.as_str()))
+            .await?
+            .update_expression(format!("SET ended_at = :now, expires = :tombstone_expires {REMOVE}"))
+            .expression_attribute_names("#data", "data") // a reserved word
+            .expression_attribute_values(":now", time(now))
+            .expression_attribute_values(":tombstone_expires", time(now.plus_seconds(TTL_SECONDS))))
+    }
+
+    /// Takes a key, whether or not a record has it: no write that is still on its way can store a record under it.
+    pub(crate) async fn burn(&self, call: &mut Call<'_>, id: &LoggableId) -> Result<(), Error> {
+        let now = call.request();
+        let update = self.tombstone(id, now).await?.condition_expression(NOT_ENDED);
+        self.send(call, update).await.map(drop) // refused: it is a tombstone already
     }
 }

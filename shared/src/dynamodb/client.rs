@@ -14,7 +14,6 @@ use aws_sdk_dynamodb::config::{Builder, StalledStreamProtectionConfig};
 use tokio::sync::OnceCell;
 
 use super::connector::Connections;
-use super::outcome::TransactionConflicts;
 use crate::config::{Config, endpoint_url};
 use crate::error::{ConfigError, Error};
 use crate::time_limits::{ATTEMPT, CONNECT, OPERATION};
@@ -33,14 +32,14 @@ type Connect =
 impl Connection {
     /// Uses this client.
     pub(crate) fn of(client: &Client) -> Self {
-        Self { client: Arc::new(OnceCell::new_with(Some(retrying(client)))), connect: None }
+        Self { client: Arc::new(OnceCell::new_with(Some(client.clone()))), connect: None }
     }
 
     /// Connects at the first call, with the AWS SDK's own settings except where `config` says otherwise.
     pub(crate) fn lazy(config: Config) -> Self {
         let connect = move || -> Pin<Box<dyn Future<Output = _> + Send>> {
             let config = config.clone();
-            Box::pin(async move { Ok(retrying(&from_aws_config(&config).await?)) })
+            Box::pin(async move { from_aws_config(&config).await })
         };
         Self { client: Arc::default(), connect: Some(Arc::new(connect)) }
     }
@@ -65,11 +64,6 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("client", &self.client).finish_non_exhaustive()
     }
-}
-
-/// The client, which also retries a write that met a transaction. The SDK itself does not.
-fn retrying(client: &Client) -> Client {
-    Client::from_conf(client.config().to_builder().retry_classifier(TransactionConflicts).build())
 }
 
 /// The AWS SDK's own settings, with the connector, the timeouts and the retries of

@@ -1,32 +1,6 @@
 //! Preconditions on the entity tag as DynamoDB conditions (RFC 9110, section 13.1).
 
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, Update as UpdatePart};
-
-use super::item::unbuildable;
-use crate::error::Error;
 use crate::etag::{ETag, ETags, Preconditions};
-
-/// Adds a condition.
-pub(super) fn and(request: UpdateItemFluentBuilder, condition: &str) -> UpdateItemFluentBuilder {
-    let given = request.get_condition_expression().clone().unwrap_or_default();
-    request.condition_expression(format!("{given} AND {condition}"))
-}
-
-/// The same update as a part of a transaction, which returns the record when the condition fails.
-pub(super) fn to_part(request: UpdateItemFluentBuilder) -> Result<UpdatePart, Error> {
-    let update = request.as_input();
-    UpdatePart::builder()
-        .set_table_name(update.get_table_name().clone())
-        .set_key(update.get_key().clone())
-        .set_update_expression(update.get_update_expression().clone())
-        .set_condition_expression(update.get_condition_expression().clone())
-        .set_expression_attribute_names(update.get_expression_attribute_names().clone())
-        .set_expression_attribute_values(update.get_expression_attribute_values().clone())
-        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-        .build()
-        .map_err(unbuildable)
-}
 
 /// The preconditions as the end of a condition, and the values that it refers to.
 pub(super) fn etag_condition(preconditions: &Preconditions) -> (String, Vec<(String, &str)>) {

@@ -1,22 +1,19 @@
 //! The requests of a create.
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Builder;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::types::{Put, ReturnConsumedCapacity, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
 
-use super::item::{Item, unbuildable};
-use super::outcome::{Transacted, classify, is_failed_condition, transacted};
-use super::record::Record;
-use super::subject_list::ListChange;
-use super::table::Table;
+use super::item::Item;
+use super::lists::ListChange;
+use super::outcome::{Doubt, classify, is_failed_condition};
+use super::record::{Record, chain};
+use super::table::{SentTransaction, Table, put};
 use crate::call::Call;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::id::SessionId;
 
-/// Does not overwrite an existing record.
-const NOT_TAKEN: &str = "attribute_not_exists(id)";
+/// Does not overwrite an existing record or tombstone.
+pub(super) const NOT_TAKEN: &str = "attribute_not_exists(id)";
 
 impl Table {
     /// Stores a new record of a session without a subject. False: the key is taken.
@@ -33,59 +30,57 @@ impl Table {
             .table_name(&self.name)
             .set_item(Some(self.to_item(id, record)?))
             .condition_expression(NOT_TAKEN)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match put.customize().config_override(one_attempt(client)).send().await {
+        let doubt = Doubt::default();
+        match put.customize().interceptor(doubt.clone()).send().await {
             Ok(output) => {
                 call.add_write(output.consumed_capacity());
                 Ok(true)
             }
-            Err(error) if is_failed_condition(&error) => Ok(false),
+            Err(error) if is_failed_condition(&error) => {
+                use aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException;
+                let item = match error.into_service_error() {
+                    ConditionalCheckFailedException(failed) => failed.item,
+                    _ => None,
+                };
+                // An attempt whose response was lost may have stored it. The chain is of this call alone.
+                Ok(doubt.exists() && record.is_in(item.as_ref()))
+            }
             Err(error) => Err(classify(error)),
         }
     }
 
-    /// Stores a new record, and adds it to its subject's list.
+    /// Stores a new record, and adds it to its subject's list: the action at place 1.
     pub(crate) async fn insert_listed(
         &self,
         call: &mut Call<'_>,
         id: &SessionId,
         record: &mut Record,
-        change: ListChange<'_>,
+        change: &ListChange<'_>,
         list_expires: Timestamp,
-    ) -> Result<Transacted, Error> {
-        let client = self.client().await?;
+    ) -> Result<SentTransaction, Error> {
         call.request();
-        let put = TransactWriteItem::builder().put(self.put_new(id, record)?).build();
-        let list = TransactWriteItem::builder().update(change.to_update(&self.name, list_expires)?).build();
-        let transaction = client
-            .transact_write_items()
-            .transact_items(put)
-            .transact_items(list)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        transacted(call, transaction.customize().config_override(one_attempt(client)).send().await, 1)
+        let actions = vec![put(self.put_new(id, record)?)?, self.list_action(change, list_expires).await?];
+        self.transact(call, actions, 1).await
     }
 
-    /// The item of a record, whose tag becomes that of the stored data.
-    fn to_item(&self, id: &SessionId, record: &mut Record) -> Result<Item, Error> {
-        let (data, etag) = self.encode(id, &record.data)?;
-        record.etag = etag;
-        Ok(record.to_item(id.loggable(), data))
-    }
-
-    pub(super) fn put_new(&self, id: &SessionId, record: &mut Record) -> Result<Put, Error> {
-        Put::builder()
+    pub(super) fn put_new(
+        &self,
+        id: &SessionId,
+        record: &mut Record,
+    ) -> Result<aws_sdk_dynamodb::types::builders::PutBuilder, Error> {
+        Ok(Put::builder()
             .table_name(&self.name)
             .set_item(Some(self.to_item(id, record)?))
             .condition_expression(NOT_TAKEN)
-            .build()
-            .map_err(unbuildable)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld))
     }
 }
 
-/// For writes that create a session. The SDK would send the same ID again: an attempt that arrives late, after the
-/// session was cleared, would bring it back. The caller tries another ID, so that a late attempt makes a session that
-/// has no holder.
-fn one_attempt(client: &Client) -> Builder {
-    let retries = client.config().retry_config().cloned().unwrap_or_else(RetryConfig::standard);
-    Builder::new().retry_config(retries.with_max_attempts(1))
+impl Record {
+    /// Whether an item is this record, as an attempt of this call has stored it.
+    pub(crate) fn is_in(&self, item: Option<&Item>) -> bool {
+        item.is_some_and(|item| chain(item).is_ok_and(|chain| chain == self.chain))
+    }
 }

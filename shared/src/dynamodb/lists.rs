@@ -1,27 +1,61 @@
-//! The requests of a list and a revocation.
+//! The requests to subjects' lists. Their expressions are in `subject_list.rs`.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{ReturnValue, TransactWriteItem};
 use tokio::task::JoinSet;
 
-use super::item::{Item, number, string, timestamp, unbuildable, whole_number};
-use super::outcome::{classify, is_failed_condition};
-use super::record::deadlines;
-use super::subject_list::{SubjectList, key, random_version};
-use super::table::Table;
+use super::item::{number, time};
+use super::outcome::Updated;
+use super::subject_list::{
+    ADD, EXTEND, Entry, LEAVE, MARK, MOVE, RAISE, SubjectList, UNLIST, attribute, entry, first_prune_at, key,
+    list_expires, list_key, prune_at, set,
+};
+use super::table::{Table, send_update, update};
 use crate::call::Call;
-use crate::error::{Absence, Error};
+use crate::chain::Chain;
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::etag::Preconditions;
 use crate::id::LoggableId;
-use crate::pauses::Pauses;
-use crate::session::ListedSession;
 use crate::subject::Subject;
 
-/// How many records one `BatchGetItem` can read (DynamoDB's "Quotas").
-pub(crate) const BATCH: usize = 100;
+/// How many records a revocation ends at the same time.
+const ENDED_AT_ONCE: usize = 16;
 
-/// How many records a revocation deletes at the same time.
-const DELETES_AT_ONCE: usize = 16;
+/// How many places one request removes: an expression has at most 4 KB (DynamoDB's "Quotas").
+const FORGOTTEN_AT_ONCE: usize = 500;
+
+/// How many expired sessions one request prunes: a condition has at most 300 operators.
+const PRUNED_AT_ONCE: usize = 100;
+
+/// What a transaction does to a subject's list.
+#[derive(Clone, Debug)]
+pub(crate) struct ListChange<'a> {
+    pub(crate) subject: &'a Subject,
+    pub(crate) chain: Chain,
+    pub(crate) action: ListAction,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum ListAction {
+    /// One more session. The list has room for it below this number.
+    Add(Entry, usize),
+    /// The session has another ID, and perhaps other timeouts.
+    Move(Entry),
+    /// The session has other timeouts.
+    Extend(Entry),
+    /// The session belongs to another subject, or to none.
+    Leave,
+}
+
+/// Whether the bound of an idle deadline became later.
+pub(crate) enum Raised {
+    Done,
+    /// Another call has made it later already.
+    Already(Timestamp),
+    /// A revocation is ending the session.
+    Doomed,
+}
 
 impl Table {
     /// The list of a subject's sessions.
@@ -30,123 +64,221 @@ impl Table {
         call: &mut Call<'_>,
         subject: &Subject,
     ) -> Result<Option<SubjectList>, Error> {
-        let item = self.get_item(call, &key(subject)).await?;
-        item.map(|item| SubjectList::from_item(&item)).transpose()
+        let key = list_key(&self.namespace, &subject.digest());
+        let item = self.get_item(call, key).await?;
+        item.as_ref().map(SubjectList::from_item).transpose()
     }
 
-    /// Replaces a subject's list as a whole. False: another write has changed it since it was read.
-    pub(crate) async fn replace_list(
+    async fn update_list(
+        &self,
+        subject: &Subject,
+        (change, condition): (&str, &str),
+    ) -> Result<UpdateItemFluentBuilder, Error> {
+        let update = self.update_item(list_key(&self.namespace, &subject.digest())).await?;
+        Ok(update.update_expression(change).condition_expression(condition))
+    }
+
+    /// The change as a part of a transaction. `expires` is when TTL may delete the list, if this session does not live longer;
+    /// it never becomes earlier.
+    pub(super) async fn list_action(
+        &self,
+        ListChange { subject, chain, action }: &ListChange<'_>,
+        expires: Timestamp,
+    ) -> Result<TransactWriteItem, Error> {
+        // A session may have been created when SESSION_MAX_TIMEOUT_SECONDS was longer.
+        let expires = |entry: &Entry| time(expires.max(list_expires(entry.deadlines.absolute, 0)));
+        let chain_alone = set([*chain]);
+        let request = match action {
+            ListAction::Add(new, max) => self
+                .update_list(subject, ADD)
+                .await?
+                .expression_attribute_values(":s", entry(new))
+                .expression_attribute_values(":e", expires(new))
+                .expression_attribute_values(":first", first_prune_at())
+                .expression_attribute_values(":max", number(*max as u64))
+                .expression_attribute_values(":c", chain_alone),
+            ListAction::Move(moved) => with_deadlines(self.update_list(subject, MOVE).await?, moved, *chain)
+                .expression_attribute_names("#k", "k")
+                .expression_attribute_values(":k", key(&moved.key))
+                .expression_attribute_values(":e", expires(moved)),
+            ListAction::Extend(extended) => {
+                with_deadlines(self.update_list(subject, EXTEND).await?, extended, *chain)
+                    .expression_attribute_values(":e", expires(extended))
+            }
+            ListAction::Leave => self
+                .update_list(subject, LEAVE)
+                .await?
+                .expression_attribute_values(":c", chain_alone)
+                .expression_attribute_values(":m", member(*chain)),
+        };
+        update(&request.expression_attribute_names("#s", attribute(*chain)))
+    }
+
+    /// Makes the bound of a session's idle deadline later.
+    pub(crate) async fn raise(
         &self,
         call: &mut Call<'_>,
-        list: &mut SubjectList,
-    ) -> Result<bool, Error> {
-        let client = self.client().await?;
-        list.shorten_expires(call.further_request()?);
-        let version = random_version()?;
-        let put = client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(list.to_item(version)))
-            .condition_expression("v = :read")
-            .expression_attribute_values(":read", number(list.version()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match put.send().await {
-            Ok(output) => {
-                call.add_write(output.consumed_capacity());
-                list.set_version(version);
-                Ok(true)
+        (subject, chain): (&Subject, Chain),
+        bound: Timestamp,
+    ) -> Result<Raised, Error> {
+        call.request();
+        let request = self
+            .update_list(subject, RAISE)
+            .await?
+            .expression_attribute_names("#s", attribute(chain))
+            .expression_attribute_names("#u", "u")
+            .expression_attribute_values(":u", time(bound))
+            .expression_attribute_values(":m", member(chain));
+        Ok(match self.send(call, request).await? {
+            Updated::Done(_) => Raised::Done,
+            Updated::Refused { item, .. } => {
+                let list = item.as_ref().map(SubjectList::from_item).transpose()?;
+                match list.as_ref().and_then(|list| list.get_live(chain)) {
+                    Some(entry) => Raised::Already(entry.deadlines.idle),
+                    None => Raised::Doomed,
+                }
             }
-            Err(error) if is_failed_condition(&error) => Ok(false),
-            Err(error) => Err(classify(error)),
+        })
+    }
+
+    /// Takes chains out of the set of those that may be renewed: the deciding step of a revocation. Returns the list as it is
+    /// then, with the keys that the sessions will keep.
+    pub(crate) async fn mark(
+        &self,
+        call: &mut Call<'_>,
+        subject: &Subject,
+        chains: &[Chain],
+    ) -> Result<Option<SubjectList>, Error> {
+        call.request();
+        let request = self
+            .update_list(subject, MARK)
+            .await?
+            .expression_attribute_values(":c", set(chains.iter().copied()))
+            .return_values(ReturnValue::AllNew);
+        match self.send(call, request).await? {
+            Updated::Done(item) => SubjectList::from_item(&item).map(Some),
+            Updated::Refused { .. } => Ok(None), // there is no list
         }
     }
 
-    /// The records of these sessions that are alive, or expired at most `grace_seconds` ago; and whether one of them has been
-    /// renewed. Their data is not returned, but DynamoDB bills it.
-    pub(crate) async fn summaries(
-        &self,
-        call: &mut Call<'_>,
-        ids: &[LoggableId],
-        grace_seconds: u64,
-    ) -> Result<(Vec<ListedSession>, bool), Error> {
-        let client = self.client().await?;
-        let (mut found, mut is_renewed) = (Vec::new(), false);
-        let mut pauses = Pauses::default();
-        for ids in ids.chunks(BATCH) {
-            let mut keys = self.keys(ids)?;
-            // DynamoDB returns at most 16 MB at once, and says what is left.
-            while let Some(left) = keys.take() {
-                let earlier = call.further_request()?.minus_seconds(grace_seconds);
-                let request = client
-                    .batch_get_item()
-                    .request_items(&self.name, left)
-                    .return_consumed_capacity(ReturnConsumedCapacity::Total);
-                let output = request.send().await.map_err(classify)?;
-                output.consumed_capacity().iter().for_each(|consumed| call.add_read(Some(consumed)));
-                let items = output.responses.into_iter().flat_map(HashMap::into_values).flatten();
-                for item in items {
-                    match self.require_alive(&item, earlier) {
-                        Ok(()) => found.push(summary(&item)?),
-                        Err(Error::NotFound(absence)) => is_renewed |= absence == Absence::Superseded,
-                        Err(error) => return Err(error),
-                    }
-                }
-                keys = output.unprocessed_keys.and_then(|keys| keys.into_values().next());
-                if keys.is_some() {
-                    pauses.next().await?;
-                }
-            }
-        }
-        Ok((found, is_renewed))
-    }
-
-    fn keys(&self, ids: &[LoggableId]) -> Result<Option<KeysAndAttributes>, Error> {
-        let key = |id: &LoggableId| HashMap::from([("id".to_owned(), string(id.as_str()))]);
-        let keys = KeysAndAttributes::builder()
-            .set_keys(Some(ids.iter().map(key).collect()))
-            .consistent_read(true)
-            .projection_expression("id, created, idle_timeout, expires, absolute_expires, renewed_to");
-        keys.build().map(Some).map_err(unbuildable)
-    }
-
-    /// Deletes records, dead or alive.
-    pub(crate) async fn delete_all(&self, call: &mut Call<'_>, ids: &[LoggableId]) -> Result<(), Error> {
-        let client = self.client().await?;
-        let mut left = ids.iter();
-        let mut deletes = JoinSet::new();
+    /// Makes tombstones of records, dead or alive.
+    pub(crate) async fn bury_all(&self, call: &mut Call<'_>, keys: &[LoggableId]) -> Result<(), Error> {
+        let mut left = keys.iter();
+        let mut sent = JoinSet::new();
         loop {
-            while deletes.len() < DELETES_AT_ONCE
-                && let Some(id) = left.next()
+            while sent.len() < ENDED_AT_ONCE
+                && let Some(key) = left.next()
             {
-                call.further_request()?;
-                let delete = client
-                    .delete_item()
-                    .table_name(&self.name)
-                    .key("id", string(id.as_str()))
-                    .return_consumed_capacity(ReturnConsumedCapacity::Total);
-                deletes.spawn(delete.send());
+                let now = call.further_request()?;
+                let request = self.burial(key, now, &Preconditions::default()).await?;
+                sent.spawn(send_update(request, call.started()));
             }
-            match deletes.join_next().await {
+            match sent.join_next().await {
                 None => return Ok(()),
-                Some(Ok(Ok(output))) => call.add_write(output.consumed_capacity()),
-                Some(Ok(Err(error))) => return Err(classify(error)),
+                // Refused: there is no record any more, or it is a tombstone.
+                Some(Ok(Ok((_, consumed)))) => call.add_write(consumed.as_ref()),
+                Some(Ok(Err(error))) => return Err(error),
                 Some(Err(error)) => return Err(Error::Unavailable(error.into())),
             }
         }
     }
+
+    /// Removes what is left of sessions that a revocation has ended.
+    pub(crate) async fn forget(
+        &self,
+        call: &mut Call<'_>,
+        subject: &Subject,
+        chains: &[Chain],
+    ) -> Result<(), Error> {
+        for chains in chains.chunks(FORGOTTEN_AT_ONCE) {
+            call.request();
+            let (names, places) = places(chains);
+            let remove = format!("REMOVE {}", places.join(", "));
+            let request = self
+                .update_list(subject, (&remove, "attribute_exists(id)"))
+                .await?
+                .set_expression_attribute_names(Some(names));
+            self.send(call, request).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a session that has ended from its list. Without a list there is nothing to remove.
+    pub(crate) async fn unlist(
+        &self,
+        call: &mut Call<'_>,
+        (subject, chain): (&Subject, Chain),
+    ) -> Result<(), Error> {
+        call.request();
+        let request = self
+            .update_list(subject, UNLIST)
+            .await?
+            .expression_attribute_names("#s", attribute(chain))
+            .expression_attribute_values(":c", set([chain]));
+        self.send(call, request).await.map(drop)
+    }
+
+    /// Removes sessions whose deadlines had passed at `now`, unless a deadline has become later meanwhile. `live` is how many
+    /// there are with them.
+    pub(crate) async fn prune(
+        &self,
+        call: &mut Call<'_>,
+        subject: &Subject,
+        expired: &[(Chain, &Entry)],
+        (live, now): (usize, Timestamp),
+    ) -> Result<(), Error> {
+        let expired = &expired[..expired.len().min(PRUNED_AT_ONCE)];
+        let chains: Vec<_> = expired.iter().map(|(chain, _)| *chain).collect();
+        call.request();
+        let (names, places) = places(&chains);
+        let mut names = names;
+        let conditions: Vec<_> = expired
+            .iter()
+            .zip(&places)
+            .map(|((_, entry), place)| {
+                let deadline = if now < entry.deadlines.absolute { "#u" } else { "#a" };
+                names.insert(deadline.into(), deadline.trim_start_matches('#').into());
+                format!("{place}.{deadline} <= :now")
+            })
+            .collect();
+        let mut change = "SET prune_at = :p".to_owned();
+        let mut condition = "attribute_exists(id)".to_owned();
+        if !chains.is_empty() {
+            change = format!("REMOVE {} {change} DELETE live :c", places.join(", "));
+            condition = conditions.join(" AND ");
+        }
+        let mut request = self
+            .update_list(subject, (&change, &condition))
+            .await?
+            .expression_attribute_values(":p", number(prune_at(live - chains.len()) as u64));
+        if !chains.is_empty() {
+            request = request
+                .set_expression_attribute_names(Some(names))
+                .expression_attribute_values(":c", set(chains.iter().copied()))
+                .expression_attribute_values(":now", time(now));
+        }
+        self.send(call, request).await.map(drop)
+    }
 }
 
-/// What a list of sessions shows of one.
-fn summary(item: &Item) -> Result<ListedSession, Error> {
-    let id = match item.get("id") {
-        Some(AttributeValue::S(id)) => id.parse().map_err(|_| Error::CorruptRecord("id"))?,
-        _ => return Err(Error::CorruptRecord("id")),
-    };
-    let (deadlines, idle_seconds) = (deadlines(item)?, whole_number(item, "idle_timeout")?);
-    Ok(ListedSession {
-        loggable_id: id,
-        created: timestamp(item, "created")?,
-        last_used: deadlines.idle.minus_seconds(idle_seconds),
-        expires: deadlines.earliest(),
-    })
+fn with_deadlines(request: UpdateItemFluentBuilder, entry: &Entry, chain: Chain) -> UpdateItemFluentBuilder {
+    request
+        .expression_attribute_names("#u", "u")
+        .expression_attribute_names("#a", "a")
+        .expression_attribute_names("#i", "i")
+        .expression_attribute_values(":u", time(entry.deadlines.idle))
+        .expression_attribute_values(":a", time(entry.deadlines.absolute))
+        .expression_attribute_values(":i", number(entry.idle_seconds))
+        .expression_attribute_values(":m", member(chain))
+}
+
+/// A chain as an operand of `contains`.
+fn member(chain: Chain) -> aws_sdk_dynamodb::types::AttributeValue {
+    super::item::binary(chain.as_bytes())
+}
+
+/// A short name for the attribute of each session.
+fn places(chains: &[Chain]) -> (std::collections::HashMap<String, String>, Vec<String>) {
+    let names: Vec<_> = (0..chains.len()).map(|n| format!("#s{n}")).collect();
+    (names.iter().cloned().zip(chains.iter().map(|chain| attribute(*chain))).collect(), names)
 }

@@ -2,9 +2,9 @@
 
 use aws_sdk_dynamodb::types::ReturnValue;
 
-use super::alive::ALIVE;
-use super::item::Item;
-use super::outcome::refused_item;
+use super::alive::{ALIVE, MAY_SLIDE};
+use super::item::{Item, string, time};
+use super::outcome::Updated;
 use super::record::Record;
 use super::table::Table;
 use crate::call::Call;
@@ -13,49 +13,48 @@ use crate::error::{Absence, Error};
 use crate::id::{LoggableId, SessionId};
 
 /// Counts the idle deadline from now. The item itself has the timeout.
-const SLIDE: &str = "SET expires = idle_timeout + :now";
+pub(super) const SLIDE: &str = "SET expires = idle_timeout + :now";
+
+/// As [`SLIDE`], with the moment until which it may slide again.
+const SLIDE_AND_BOUND: &str = "SET expires = idle_timeout + :now, slide_by = :slide_by";
+
+/// How a slide of the idle deadline ended.
+pub(crate) enum Slid {
+    /// With the time that the deadline counts from, and the item if it was asked for.
+    At(Timestamp, Item),
+    /// The bound in the list of its subject has to become later first. This is the record.
+    Overdue(Item),
+}
 
 impl Table {
     /// The record of a live session.
     pub(crate) async fn get(&self, call: &mut Call<'_>, id: &SessionId) -> Result<Record, Error> {
-        let item = self.get_item(call, id.loggable().as_str()).await?;
+        let item = self.get_item(call, string(id.loggable().as_str())).await?;
         let item = item.ok_or(Error::NotFound(Absence::Unknown))?;
         self.require_alive(&item, call.now())?;
-        Record::from_item(id, item)
+        self.to_record(id, item)
     }
 
-    /// Slides the idle deadline of a live session, and returns the time that it counts from.
-    pub(crate) async fn touch(&self, call: &mut Call<'_>, id: &LoggableId) -> Result<Timestamp, Error> {
-        let now = call.request();
-        self.send_touch(call, id, now, ReturnValue::None).await?;
-        Ok(now)
-    }
-
-    /// Slides the idle deadline of a live session and reads its record, in one request.
-    pub(crate) async fn touch_and_get(&self, call: &mut Call<'_>, id: &SessionId) -> Result<Record, Error> {
-        let now = call.request();
-        Record::from_item(id, self.send_touch(call, id.loggable(), now, ReturnValue::AllNew).await?)
-    }
-
-    async fn send_touch(
+    /// Slides the idle deadline of a live session. `slide_by`: the new one, after the bound in the list has become later.
+    pub(crate) async fn slide(
         &self,
         call: &mut Call<'_>,
         id: &LoggableId,
-        now: Timestamp,
+        slide_by: Option<Timestamp>,
         returned: ReturnValue,
-    ) -> Result<Item, Error> {
-        let update = self
-            .update_item(id, now)
-            .await?
-            .update_expression(SLIDE)
-            .condition_expression(ALIVE)
-            .return_values(returned);
-        match update.send().await {
-            Ok(output) => {
-                call.add_write(output.consumed_capacity());
-                Ok(output.attributes.unwrap_or_default())
-            }
-            Err(error) => Err(self.why_refused(refused_item(error)?, now, Error::NotFound(Absence::Unknown))),
+    ) -> Result<Slid, Error> {
+        let now = call.request();
+        let update = self.update_record(id, now).await?.return_values(returned);
+        let update = match slide_by {
+            None => update.update_expression(SLIDE).condition_expression(format!("{ALIVE} AND {MAY_SLIDE}")),
+            Some(slide_by) => update
+                .update_expression(SLIDE_AND_BOUND)
+                .condition_expression(format!("{ALIVE} AND slide_by < :slide_by"))
+                .expression_attribute_values(":slide_by", time(slide_by)),
+        };
+        match self.send(call, update).await? {
+            Updated::Done(item) => Ok(Slid::At(now, item)),
+            Updated::Refused { item, .. } => Ok(Slid::Overdue(self.alive(item, now)?)),
         }
     }
 }

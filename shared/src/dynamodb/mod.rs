@@ -7,7 +7,7 @@ mod compression;
 mod conditions;
 mod connector;
 pub(crate) mod create;
-mod item;
+pub(crate) mod item;
 pub(crate) mod lists;
 pub(crate) mod load;
 pub(crate) mod outcome;

@@ -5,45 +5,47 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_dynamodb::config::interceptors::{FinalizerInterceptorContextRef, InterceptorContext};
-use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
+use aws_sdk_dynamodb::config::interceptors::FinalizerInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsError, TransactWriteItemsOutput};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::CancellationReason;
 use aws_smithy_runtime_api::client::result::DispatchFailure;
 
 use super::item::Item;
-use super::subject_list::SubjectList;
 use crate::call::Call;
 use crate::error::{BoxError, Error};
+
+/// How an update ended.
+pub(crate) enum Updated {
+    /// With the attributes that it was asked to return.
+    Done(Item),
+    /// Its condition failed. This is the item, if there is one. In doubt, an attempt whose response was lost may have been
+    /// carried out, and the condition may have met its result.
+    Refused { item: Option<Item>, in_doubt: bool },
+}
 
 /// How a transaction ended.
 pub(crate) enum Transacted {
     Done,
-    /// The condition on the session failed. This is its record, if it has one.
-    RecordConditionFailed(Option<Item>),
-    /// The condition on the list of one of the changes failed. This is the list, if there is one.
-    ListConditionFailed(usize, Option<SubjectList>),
+    /// The condition of the action at this place failed. This is the item, if there is one.
+    Refused {
+        place: usize,
+        item: Option<Item>,
+    },
     /// Another write was in progress, or the transaction was throttled, which the SDK does not retry.
     Conflict,
+    /// An earlier attempt of the same transaction is in progress.
+    InProgress,
 }
 
-/// The record that the condition of an update met.
-///
-/// # Errors
-/// The update failed for another reason than its condition.
-pub(super) fn refused_item(error: SdkError<UpdateItemError>) -> Result<Option<Item>, Error> {
-    if !is_failed_condition(&error) {
-        return Err(classify(error));
-    }
-    Ok(match error.into_service_error() {
+/// The item that the condition of an update met.
+pub(super) fn refused_item(error: SdkError<UpdateItemError>) -> Option<Item> {
+    match error.into_service_error() {
         UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
         _ => None,
-    })
+    }
 }
 
 /// Whether an attempt of an operation may have been carried out though its response was lost.
@@ -83,43 +85,27 @@ impl Intercept for Doubt {
     }
 }
 
-/// Retries a write that met a transaction, as the SDK retries a throttled one. The SDK itself does not.
-#[derive(Debug)]
-pub(super) struct TransactionConflicts;
-
-impl ClassifyRetry for TransactionConflicts {
-    fn name(&self) -> &'static str {
-        "TransactionConflicts"
-    }
-
-    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
-        let Some(error) = error.as_operation_error() else { return RetryAction::NoActionIndicated };
-        let is_conflict = error
-            .downcast_ref::<UpdateItemError>()
-            .is_some_and(UpdateItemError::is_transaction_conflict_exception)
-            || error
-                .downcast_ref::<DeleteItemError>()
-                .is_some_and(DeleteItemError::is_transaction_conflict_exception)
-            || error
-                .downcast_ref::<PutItemError>()
-                .is_some_and(PutItemError::is_transaction_conflict_exception);
-        if is_conflict { RetryAction::throttling_error() } else { RetryAction::NoActionIndicated }
-    }
-}
-
 pub(super) fn is_failed_condition<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
-    error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
+    has_code(error, "ConditionalCheckFailedException")
 }
 
-/// How a transaction ended. Its first actions are on a session, and those from `lists` on are on lists.
+/// Whether a transaction was in progress on the item.
+pub(super) fn is_conflict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    has_code(error, "TransactionConflictException")
+}
+
+fn has_code<E: ProvideErrorMetadata>(error: &SdkError<E>, code: &str) -> bool {
+    error.as_service_error().and_then(ProvideErrorMetadata::code) == Some(code)
+}
+
+/// How a transaction ended whose first `records` actions are on records.
 ///
 /// # Errors
 /// It was not cancelled by its conditions, another write or a throttle.
 pub(super) fn transacted(
     call: &mut Call<'_>,
     sent: Result<TransactWriteItemsOutput, SdkError<TransactWriteItemsError>>,
-    lists: usize,
+    records: usize,
 ) -> Result<Transacted, Error> {
     let error = match sent {
         Ok(output) => {
@@ -128,26 +114,23 @@ pub(super) fn transacted(
         }
         Err(error) => error,
     };
-    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
-    else {
-        return Err(classify(error));
+    let cancelled = match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled,
+        Some(TransactWriteItemsError::TransactionInProgressException(_)) => {
+            return Ok(Transacted::InProgress);
+        }
+        _ => return Err(classify(error)),
     };
     let reasons = cancelled.cancellation_reasons();
     let is =
         |reason: &CancellationReason, codes: &[&str]| reason.code().is_some_and(|code| codes.contains(&code));
     // What the conditions have met may be half of the other transaction.
-    if reasons.iter().take(lists).any(|reason| is(reason, &["TransactionConflict"])) {
+    if reasons.iter().take(records).any(|reason| is(reason, &["TransactionConflict"])) {
         return Ok(Transacted::Conflict);
     }
     let refused = reasons.iter().position(|reason| is(reason, &["ConditionalCheckFailed"]));
-    if let Some((refused, reason)) = refused.and_then(|place| Some((place, reasons.get(place)?))) {
-        return Ok(match refused.checked_sub(lists) {
-            None => Transacted::RecordConditionFailed(reason.item.clone()),
-            Some(place) => {
-                let list = reason.item.as_ref().map(SubjectList::from_item).transpose()?;
-                Transacted::ListConditionFailed(place, list)
-            }
-        });
+    if let Some((place, reason)) = refused.and_then(|place| Some((place, reasons.get(place)?))) {
+        return Ok(Transacted::Refused { place, item: reason.item.clone() });
     }
     let passing = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
     if reasons.iter().any(|reason| is(reason, &passing)) {

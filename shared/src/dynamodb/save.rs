@@ -1,22 +1,22 @@
 //! The requests of a save.
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
-use super::alive::ALIVE;
-use super::conditions::{and, etag_condition, to_part};
-use super::item::{Item, number, string, time, timestamp};
-use super::outcome::{Doubt, Transacted, is_failed_condition, refused_item, transacted};
-use super::record::{etag, subject};
-use super::subject_list::ListChange;
-use super::table::Table;
+use super::alive::{ALIVE, MAY_SLIDE};
+use super::conditions::etag_condition;
+use super::item::{Item, binary, number, string, time};
+use super::lists::ListChange;
+use super::outcome::Updated;
+use super::record::{Record, chain, etag};
+use super::table::{SentTransaction, Table, update};
 use crate::call::Call;
+use crate::chain::Chain;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::etag::ETag;
-use crate::id::SessionId;
+use crate::id::{LoggableId, SessionId};
 use crate::session::Update;
-use crate::subject::Subject;
 
 /// The result of a save.
 pub(crate) struct Saved {
@@ -29,101 +29,112 @@ pub(crate) struct Saved {
 /// How an attempt to save a record alone has ended.
 pub(crate) enum Attempt {
     Saved(Saved),
-    /// Nothing is saved: the session has a subject, whose list has its absolute deadline too. This is its record.
-    OfSubject(Item),
-}
-
-/// The record of a session of a subject, as it was read.
-pub(crate) struct ListedRecord {
-    pub(crate) subject: Subject,
-    pub(crate) etag: ETag,
-    pub(crate) created: Timestamp,
-}
-
-/// How an attempt to save a record and its place in a list has ended.
-pub(crate) enum Listed {
-    Saved(Saved),
-    Refused(Transacted),
+    /// Nothing is saved. The preconditions do not hold, or the list of the session's subject has to change too. This is the
+    /// record, which is alive.
+    Refused(Item),
 }
 
 impl Table {
-    /// Changes a live session, which counts as a use of it.
+    /// Changes a live session, which counts as a use of it. `slide_by`: until when the idle deadline may slide, after the bound in
+    /// its list has become later.
     pub(crate) async fn save(
         &self,
         call: &mut Call<'_>,
         id: &SessionId,
         update: &Update<String>,
+        slide_by: Option<Timestamp>,
     ) -> Result<Attempt, Error> {
         let now = call.request();
-        let (request, new_etag) = self.save_request(id, update, now).await?;
-        // The list of its subject has the absolute deadline of a session too.
-        let request = match update.absolute_timeout_seconds {
-            Some(_) => and(request, "attribute_not_exists(subject)"),
-            None => request,
+        let (mut request, new_etag) = self.save_request(id, update, now).await?;
+        request = match slide_by {
+            None => and(request, MAY_SLIDE),
+            Some(slide_by) => and(set(request, "slide_by = :slide_by"), "slide_by < :slide_by")
+                .expression_attribute_values(":slide_by", time(slide_by)),
         };
-        let doubt = Doubt::default();
-        let error = match request.customize().interceptor(doubt.clone()).send().await {
-            Ok(output) => {
-                call.add_write(output.consumed_capacity());
-                let stored = || etag(&output.attributes.unwrap_or_default());
-                return Ok(Attempt::Saved(Saved { etag: new_etag.map_or_else(stored, Ok)?, at: now }));
+        // The list of its subject has the timeouts of a session too.
+        if update.changes_timeouts() {
+            request = and(request, "attribute_not_exists(subject)");
+        }
+        match self.send(call, request).await? {
+            Updated::Done(attributes) => {
+                let etag = new_etag.map_or_else(|| etag(&attributes), Ok)?;
+                Ok(Attempt::Saved(Saved { etag, at: now }))
             }
             // An earlier attempt may have been carried out though its response was lost; then the condition has met our
             // own save. This cannot be known: another caller may have saved the same data.
-            Err(error) if doubt.exists() && is_failed_condition(&error) => {
-                return Err(Error::Unavailable(error.into()));
+            Updated::Refused { in_doubt: true, .. } => {
+                Err(Error::Unavailable("the response to a save was lost".into()))
             }
-            Err(error) => error,
-        };
-        match refused_item(error)? {
-            Some(item) if update.absolute_timeout_seconds.is_some() && item.contains_key("subject") => {
-                Ok(Attempt::OfSubject(item))
-            }
-            item => Err(self.why_refused(item, now, Error::Changed)),
+            Updated::Refused { item, in_doubt: false } => Ok(Attempt::Refused(self.alive(item, now)?)),
         }
     }
 
-    /// Saves a session with another absolute timeout, and writes its deadline into the list of its subject, in one
-    /// transaction. `seen` is the tag of the data that the session has.
+    /// Saves a session and changes lists, in one transaction: other timeouts, or another subject. `record` is the session as it
+    /// was read, and `moved` as it will be.
     pub(crate) async fn save_listed(
         &self,
         call: &mut Call<'_>,
-        (id, seen): (&SessionId, &ETag),
-        update: &Update<String>,
-        list: ListChange<'_>,
-        list_expires: Timestamp,
-    ) -> Result<Listed, Error> {
-        let client = self.client().await?;
+        id: &SessionId,
+        update_: &Update<String>,
+        (record, moved): (&Record, &Record),
+        (changes, list_expires): (&[ListChange<'_>], Timestamp),
+    ) -> Result<(Result<SentTransaction, Error>, Saved), Error> {
         let now = call.request();
-        // A transaction does not return the tag that is stored, so it must be the one that was seen.
-        let (request, new_etag) = self.save_request(id, update, now).await?;
-        let request = and(request, "subject = :subject AND etag = :seen")
-            .expression_attribute_values(":subject", string(list.subject.as_str()))
-            .expression_attribute_values(":seen", string(seen.as_str()));
-        let list = TransactWriteItem::builder().update(list.to_update(&self.name, list_expires)?).build();
-        let transaction = client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().update(to_part(request)?).build())
-            .transact_items(list)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let doubt = Doubt::default();
-        let sent = transaction.customize().interceptor(doubt.clone()).send().await;
-        match transacted(call, sent, 1)? {
-            Transacted::Done => {
-                Ok(Listed::Saved(Saved { etag: new_etag.unwrap_or_else(|| seen.clone()), at: now }))
-            }
-            Transacted::RecordConditionFailed(_) if doubt.exists() => {
-                Err(Error::Unavailable("the response to a save was lost".into()))
-            }
-            refused => Ok(Listed::Refused(refused)),
+        let (request, new_etag) = self.save_request(id, update_, now).await?;
+        let mut request =
+            and(request, "chain = :read AND idle_timeout = :read_idle AND absolute_expires = :read_absolute")
+                .expression_attribute_values(":read", binary(record.chain.as_bytes()))
+                .expression_attribute_values(":read_idle", number(record.idle_seconds))
+                .expression_attribute_values(":read_absolute", time(record.deadlines.absolute));
+        if new_etag.is_none() {
+            // A transaction does not return the tag that is stored, so it must be the one that was seen.
+            request = and(request, "etag = :seen")
+                .expression_attribute_values(":seen", string(record.etag.as_str()));
         }
+        match moved.slide_by {
+            Some(slide_by) => {
+                request = set(request, "slide_by = :slide_by")
+                    .expression_attribute_values(":slide_by", time(slide_by));
+            }
+            None => request = remove(request, "slide_by"),
+        }
+        if moved.chain != record.chain {
+            request = set(request, "chain = :chain")
+                .expression_attribute_values(":chain", binary(moved.chain.as_bytes()));
+            request = match &moved.subject {
+                Some(subject) => set(request, "subject = :subject")
+                    .expression_attribute_values(":subject", string(subject.as_str())),
+                None => remove(request, "subject"),
+            };
+        }
+        let mut actions = vec![update(&request)?];
+        for change in changes {
+            actions.push(self.list_action(change, list_expires).await?);
+        }
+        let sent = self.transact(call, actions, 1).await;
+        Ok((sent, Saved { etag: new_etag.unwrap_or_else(|| record.etag.clone()), at: now }))
     }
 
-    /// What a save that also changes a list must know of a record that was read.
-    pub(crate) fn listed_record(&self, item: &Item, now: Timestamp) -> Result<ListedRecord, Error> {
-        self.require_alive(item, now)?;
-        let subject = subject(item)?.ok_or(Error::CorruptRecord("subject"))?;
-        Ok(ListedRecord { subject, etag: etag(item)?, created: timestamp(item, "created")? })
+    /// Gives a session without a subject another chain, so that a save of its first subject that is still on its way is not
+    /// carried out. Returns the chain that the session has if it was changed meanwhile.
+    pub(crate) async fn fence(
+        &self,
+        call: &mut Call<'_>,
+        id: &LoggableId,
+        read: Chain,
+    ) -> Result<Option<Chain>, Error> {
+        let now = call.request();
+        let request = self
+            .update_record(id, now)
+            .await?
+            .update_expression("SET chain = :fresh")
+            .condition_expression(format!("{ALIVE} AND chain = :read AND attribute_not_exists(subject)"))
+            .expression_attribute_values(":fresh", binary(Chain::generate()?.as_bytes()))
+            .expression_attribute_values(":read", binary(read.as_bytes()));
+        match self.send(call, request).await? {
+            Updated::Done(_) => Ok(None),
+            Updated::Refused { item, .. } => chain(&self.alive(item, now)?).map(Some),
+        }
     }
 
     /// The request, and the tag of the new data.
@@ -135,47 +146,61 @@ impl Table {
     ) -> Result<(UpdateItemFluentBuilder, Option<ETag>), Error> {
         let encoded = update.data.as_ref().map(|data| self.encode(id, data)).transpose()?;
         let (data, new_etag) = encoded.unzip();
-        let request = self.update_item(id.loggable(), now).await?;
-        let (mut request, data) = set_data(request, data, new_etag.as_ref());
-        let mut set = vec![data];
-        match update.idle_timeout_seconds {
-            Some(seconds) => {
-                set.push("idle_timeout = :idle, expires = :idle_deadline");
-                request = request
-                    .expression_attribute_values(":idle", number(seconds))
-                    .expression_attribute_values(":idle_deadline", time(now.plus_seconds(seconds)));
-            }
-            None => set.push("expires = idle_timeout + :now"),
-        }
+        let request = self.update_record(id.loggable(), now).await?;
+        let mut request = set_data(request, data, new_etag.as_ref());
+        request = match update.idle_timeout_seconds {
+            Some(seconds) => set(request, "idle_timeout = :idle, expires = :idle_deadline")
+                .expression_attribute_values(":idle", number(seconds))
+                .expression_attribute_values(":idle_deadline", time(now.plus_seconds(seconds))),
+            None => set(request, "expires = idle_timeout + :now"),
+        };
         if let Some(seconds) = update.absolute_timeout_seconds {
-            set.push("absolute_expires = created + :absolute");
-            request = request.expression_attribute_values(":absolute", number(seconds));
+            request = set(request, "absolute_expires = created + :absolute")
+                .expression_attribute_values(":absolute", number(seconds));
         }
         let (condition, tags) = etag_condition(&update.preconditions);
         for (name, tag) in tags {
             request = request.expression_attribute_values(name, string(tag));
         }
-        let request = request
-            .update_expression(format!("SET {}", set.join(", ")))
-            .condition_expression(format!("{ALIVE}{condition}"));
-        Ok((request, new_etag))
+        Ok((request.condition_expression(format!("{ALIVE}{condition}")), new_etag))
     }
 }
-/// Adds the new data to a save, and returns the part of its `SET` for it.
+
+/// Adds the new data to a save.
 fn set_data(
     request: UpdateItemFluentBuilder,
     data: Option<AttributeValue>,
-    etag: Option<&ETag>,
-) -> (UpdateItemFluentBuilder, &'static str) {
-    match (data, etag) {
-        (Some(data), Some(etag)) => {
-            let request = request
-                .expression_attribute_names("#data", "data") // a reserved word
-                .expression_attribute_values(":data", data)
-                .expression_attribute_values(":etag", string(etag.as_str()));
-            (request, "#data = :data, etag = :etag")
-        }
+    new_etag: Option<&ETag>,
+) -> UpdateItemFluentBuilder {
+    match (data, new_etag) {
+        (Some(data), Some(new_etag)) => request
+            .update_expression("SET #data = :data, etag = :etag")
+            .expression_attribute_names("#data", "data") // a reserved word
+            .expression_attribute_values(":data", data)
+            .expression_attribute_values(":etag", string(new_etag.as_str())),
         // The caller gets the tag in any case, and DynamoDB returns only attributes that are set.
-        _ => (request.return_values(ReturnValue::UpdatedNew), "etag = etag"),
+        _ => request.update_expression("SET etag = etag").return_values(ReturnValue::UpdatedNew),
     }
+}
+
+/// Adds to the `SET` of an update, which comes before a `REMOVE`.
+fn set(request: UpdateItemFluentBuilder, more: &str) -> UpdateItemFluentBuilder {
+    let given = request.get_update_expression().clone().unwrap_or_default();
+    request.update_expression(match given.split_once(" REMOVE ") {
+        Some((set, remove)) => format!("{set}, {more} REMOVE {remove}"),
+        None => format!("{given}, {more}"),
+    })
+}
+
+/// Adds to the `REMOVE` of an update.
+fn remove(request: UpdateItemFluentBuilder, more: &str) -> UpdateItemFluentBuilder {
+    let given = request.get_update_expression().clone().unwrap_or_default();
+    let comma = if given.contains(" REMOVE ") { "," } else { " REMOVE" };
+    request.update_expression(format!("{given}{comma} {more}"))
+}
+
+/// Adds a condition.
+fn and(request: UpdateItemFluentBuilder, condition: &str) -> UpdateItemFluentBuilder {
+    let given = request.get_condition_expression().clone().unwrap_or_default();
+    request.condition_expression(format!("{given} AND {condition}"))
 }

@@ -84,9 +84,10 @@ impl<'a> Seal<'a> {
     }
 }
 
-/// Whether a stored value is sealed.
-pub(crate) fn is_sealed(value: &[u8]) -> bool {
-    value.first() == Some(&VERSION)
+/// The sealed data in a stored value. `None`: the value is not sealed.
+pub(crate) fn sealed_data(stored: &AttributeValue) -> Option<&[u8]> {
+    let value = stored.as_b().ok()?.as_ref();
+    (value.first() == Some(&VERSION)).then_some(value)
 }
 
 #[cfg(test)]
@@ -209,7 +210,7 @@ mod tests {
 
         #[test]
         fn no_deflated_value_looks_sealed(data in proptest::collection::vec(any::<u8>(), 0..2000), level in 0..10_u8) {
-            prop_assert!(!is_sealed(&miniz_oxide::deflate::compress_to_vec(&data, level)));
+            prop_assert!(sealed_data(&AttributeValue::B(Blob::new(miniz_oxide::deflate::compress_to_vec(&data, level)))).is_none());
         }
     }
 }

@@ -3,241 +3,184 @@
 //! | attribute | what it is |
 //! | --- | --- |
 //! | `id` | `subject#` and the SHA-512 of the subject: not the key of any session |
-//! | `s_…` | a session that may be alive; its absolute deadline. The name is its loggable ID in base64url |
-//! | `e_…` | a session that a revocation is ending. It cannot be renewed any more |
-//! | `n` | how many there are |
-//! | `prune_at` | from this number on, a write first removes what has expired |
-//! | `v` | a random number, which every write replaces |
+//! | `live` | a binary set: the chains of the sessions that may be renewed. Its size is what the maximum counts |
+//! | `s_…` | a session; the name is its chain in base64url, the value a map: `k` the key of its record, `a` the absolute deadline, `i` the idle timeout, `u` a bound of the idle deadline, `c` the time of creation |
+//! | `prune_at` | from this size of `live` on, a write first removes what has expired |
 //! | `expires` | for TTL: no session in the list can live longer |
 //!
-//! A create and a renewal change the list in their transaction, without reading it: an attribute for each session can be set
-//! and removed in one update of an item that may not exist yet. Everything else replaces the item as a whole, if `v` is
-//! still what was read.
+//! A session whose chain is not in `live` any more is *doomed*: a revocation has taken the chain out and has not come to its
+//! end. It cannot be renewed, so its key does not change, and whoever reads the list may end it. Why this cannot be starved,
+//! and what was searched for errors, is in ADR 15.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure, Update};
-use rand::TryRng;
-use rand::rngs::SysRng;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::item::{Item, number, string, time, timestamp, unbuildable, whole_number};
+use super::item::{Item, binary, number, string, time};
+use crate::chain::Chain;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::id::LoggableId;
-use crate::subject::Subject;
+use crate::timeouts::{Deadlines, idle_slack};
 
 /// So many sessions fit into an item of 1 KB: one write unit.
-const FIRST_PRUNE_AT: usize = 8;
+const FIRST_PRUNE_AT: usize = 7;
 
 /// `expires` is rounded up to whole days, so that it seldom changes, and clocks that differ write the same.
 const DAY_SECONDS: u64 = 86_400;
 
-/// The key of a subject's list.
-pub(crate) fn key(subject: &Subject) -> String {
-    format!("subject#{}", subject.digest())
-}
+/// One more session, if there is room for it: `live` is smaller than the maximum, and than the size at which to prune. The
+/// `expires` of the item never becomes earlier.
+pub(super) const ADD: (&str, &str) = (
+    "SET #s = :s, expires = :e, prune_at = if_not_exists(prune_at, :first) ADD live :c",
+    "(attribute_not_exists(live) OR (size(live) < :max AND size(live) < prune_at)) AND attribute_not_exists(#s) \
+     AND (attribute_not_exists(expires) OR expires <= :e)",
+);
+
+/// The session has another key, after a renewal, and perhaps other timeouts, after a login.
+pub(super) const MOVE: (&str, &str) = (
+    "SET #s.#k = :k, #s.#u = :u, #s.#a = :a, #s.#i = :i, expires = :e",
+    "contains(live, :m) AND expires <= :e",
+);
+
+/// The session has other timeouts, after a save.
+pub(super) const EXTEND: (&str, &str) =
+    ("SET #s.#u = :u, #s.#a = :a, #s.#i = :i, expires = :e", "contains(live, :m) AND expires <= :e");
+
+/// The session leaves the list, if it may.
+pub(super) const LEAVE: (&str, &str) = ("REMOVE #s DELETE live :c", "contains(live, :m)");
+
+/// The bound of the idle deadline becomes later.
+pub(super) const RAISE: (&str, &str) = ("SET #s.#u = :u", "contains(live, :m) AND #s.#u < :u");
+
+/// Takes chains out of `live`: the deciding step of a revocation. It has no condition that another write could make fail.
+pub(super) const MARK: (&str, &str) = ("DELETE live :c", "attribute_exists(id)");
+
+/// Removes a session that has ended.
+pub(super) const UNLIST: (&str, &str) = ("REMOVE #s DELETE live :c", "attribute_exists(id)");
 
 /// The sessions of a subject, as they were read.
 #[derive(Clone, Debug)]
 pub(crate) struct SubjectList {
-    key: String,
-    version: u64,
     pub(crate) expires: Timestamp,
-    prune_at: usize,
-    members: BTreeMap<LoggableId, Member>,
+    entries: BTreeMap<Chain, Entry>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Member {
-    /// The absolute deadline.
-    deadline: Timestamp,
-    is_ending: bool,
+/// A session in the list of its subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The key of its record.
+    pub(crate) key: LoggableId,
+    pub(crate) created: Timestamp,
+    pub(crate) idle_seconds: u64,
+    /// The idle deadline is never later than its bound here, and at most [`idle_slack`] seconds earlier just after it was
+    /// written.
+    pub(crate) deadlines: Deadlines,
+    /// Whether its chain is in `live`.
+    pub(crate) is_live: bool,
+}
+
+impl Entry {
+    /// When the session was last known to be used: at most [`idle_slack`] seconds before it was.
+    pub(crate) fn last_used(&self) -> Timestamp {
+        let earliest = self.deadlines.idle.minus_seconds(idle_slack(self.idle_seconds) + self.idle_seconds);
+        earliest.max(self.created)
+    }
 }
 
 impl SubjectList {
     pub(crate) fn from_item(item: &Item) -> Result<Self, Error> {
-        let key = match item.get("id") {
-            Some(AttributeValue::S(key)) => key.clone(),
-            _ => return Err(Error::CorruptRecord("id")),
+        let live: Vec<&[u8]> = match item.get("live") {
+            None => Vec::new(),
+            Some(AttributeValue::Bs(chains)) => chains.iter().map(AsRef::as_ref).collect(),
+            Some(_) => return Err(Error::CorruptRecord("live")),
         };
-        let mut members = BTreeMap::new();
+        let mut entries = BTreeMap::new();
         for (name, value) in item {
-            let (digest, is_ending) = match (name.strip_prefix("s_"), name.strip_prefix("e_")) {
-                (Some(digest), _) => (digest, false),
-                (None, Some(digest)) => (digest, true),
-                (None, None) => continue,
-            };
-            let id = LoggableId::from_base64(digest).ok_or(Error::CorruptRecord("s_…"))?;
-            let deadline = match value {
-                AttributeValue::N(deadline) => deadline.parse().map_err(|_| Error::CorruptRecord("s_…"))?,
-                _ => return Err(Error::CorruptRecord("s_…")),
-            };
-            let deadline = Timestamp::from_epoch_seconds(deadline);
-            members.insert(id, Member { deadline, is_ending });
+            let Some(chain) = name.strip_prefix("s_") else { continue };
+            let entry = Chain::from_base64(chain).zip(read_entry(value));
+            let (chain, mut entry) = entry.ok_or(Error::CorruptRecord("s_…"))?;
+            entry.is_live = live.contains(&chain.as_bytes());
+            entries.insert(chain, entry);
         }
-        Ok(Self {
-            key,
-            version: whole_number(item, "v")?,
-            expires: timestamp(item, "expires")?,
-            prune_at: usize::try_from(whole_number(item, "prune_at")?).unwrap_or(usize::MAX),
-            members,
-        })
-    }
-
-    /// The item, with `version` in place of the one that was read.
-    pub(crate) fn to_item(&self, version: u64) -> Item {
-        let attribute = |(id, member): (&LoggableId, &Member)| {
-            let name = if member.is_ending { ending(id) } else { live(id) };
-            (name, time(member.deadline))
+        // A list that has never had a session, or that a late write has left, has no deadline.
+        let expires = match item.get("expires") {
+            None => Timestamp::EPOCH,
+            Some(_) => super::item::timestamp(item, "expires")?,
         };
-        let mut item: HashMap<_, _> = self.members.iter().map(attribute).collect();
-        item.extend([
-            ("id".into(), string(self.key.as_str())),
-            ("n".into(), number(self.len() as u64)),
-            ("prune_at".into(), number(self.prune_at as u64)),
-            ("v".into(), number(version)),
-            ("expires".into(), time(self.expires)),
-        ]);
-        item
+        Ok(Self { expires, entries })
     }
 
-    pub(crate) fn version(&self) -> u64 {
-        self.version
+    /// The sessions that may be renewed.
+    pub(crate) fn live(&self) -> impl Iterator<Item = (Chain, &Entry)> {
+        self.entries.iter().filter(|(_, entry)| entry.is_live).map(|(chain, entry)| (*chain, entry))
     }
 
-    pub(crate) fn set_version(&mut self, version: u64) {
-        self.version = version;
+    /// The sessions that a revocation has not yet ended.
+    pub(crate) fn doomed(&self) -> impl Iterator<Item = (Chain, &Entry)> {
+        self.entries.iter().filter(|(_, entry)| !entry.is_live).map(|(chain, entry)| (*chain, entry))
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.members.len()
+    /// The session, if it may be renewed.
+    pub(crate) fn get_live(&self, chain: Chain) -> Option<&Entry> {
+        self.entries.get(&chain).filter(|entry| entry.is_live)
     }
 
-    /// All members, those with the nearest deadline first.
-    pub(crate) fn by_deadline(&self) -> Vec<LoggableId> {
-        let mut members: Vec<_> = self.members.iter().collect();
-        members.sort_by_key(|(_, member)| member.deadline);
-        members.into_iter().map(|(id, _)| id.clone()).collect()
-    }
-
-    /// Whether the session is in the list and no revocation is ending it.
-    pub(crate) fn has_live(&self, id: &LoggableId) -> bool {
-        self.members.get(id).is_some_and(|member| !member.is_ending)
-    }
-
-    /// Marks sessions as ending. False: none was live.
-    pub(crate) fn mark(&mut self, is_to_end: impl Fn(&LoggableId) -> bool) -> bool {
-        let mut is_changed = false;
-        for (id, member) in &mut self.members {
-            if !member.is_ending && is_to_end(id) {
-                member.is_ending = true;
-                is_changed = true;
-            }
-        }
-        is_changed
-    }
-
-    /// The sessions that are marked as ending.
-    pub(crate) fn ending(&self) -> Vec<LoggableId> {
-        let ending = self.members.iter().filter(|(_, member)| member.is_ending);
-        ending.map(|(id, _)| id.clone()).collect()
-    }
-
-    /// Removes sessions.
-    pub(crate) fn remove(&mut self, ids: &[LoggableId]) {
-        self.members.retain(|id, _| !ids.contains(id));
-        self.put_off_pruning();
-    }
-
-    /// Lets TTL delete the list once all its sessions have expired. A list without sessions it may delete tomorrow.
-    pub(crate) fn shorten_expires(&mut self, now: Timestamp) {
-        let last = self.members.values().map(|member| member.deadline).max();
-        self.expires = list_expires(last.unwrap_or(now), 0);
-    }
-
-    /// Removes the sessions whose absolute deadline has passed.
-    pub(crate) fn prune(&mut self, now: Timestamp) {
-        self.members.retain(|_, member| now < member.deadline);
-        self.put_off_pruning();
-    }
-
-    /// Until there are twice as many sessions as now: over time, a session is pruned for less than one further write.
-    fn put_off_pruning(&mut self) {
-        self.prune_at = FIRST_PRUNE_AT.max(self.len() * 2);
+    /// The sessions that have expired at `now`, by both deadlines as the list has them.
+    pub(crate) fn expired(&self, now: Timestamp) -> Vec<(Chain, &Entry)> {
+        self.live().filter(|(_, entry)| !entry.deadlines.is_alive(now)).collect()
     }
 }
 
-/// What a transaction does to a subject's list.
-#[derive(Clone, Debug)]
-pub(crate) struct ListChange<'a> {
-    pub(crate) subject: &'a Subject,
-    pub(crate) action: ListAction<'a>,
+/// From this many live sessions on, a list with `left` of them is pruned again: when there are twice as many. Over time, a
+/// session is pruned for less than one further write.
+pub(super) fn prune_at(left: usize) -> usize {
+    FIRST_PRUNE_AT.max(left * 2)
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum ListAction<'a> {
-    /// One more session, with its absolute deadline. The list has room for it below this number.
-    Add(&'a LoggableId, Timestamp, usize),
-    /// The session has another ID.
-    Move { old: &'a LoggableId, new: &'a LoggableId, deadline: Timestamp },
-    /// The session belongs to another subject.
-    Remove(&'a LoggableId),
-    /// The session has another absolute deadline.
-    Extend(&'a LoggableId, Timestamp),
+/// The size of `live` from which on a new list is pruned.
+pub(super) fn first_prune_at() -> AttributeValue {
+    number(FIRST_PRUNE_AT as u64)
 }
 
-impl ListChange<'_> {
-    /// The change as a part of a transaction. `expires` is when TTL may delete the list, if this session does not live longer;
-    /// it never becomes earlier.
-    pub(crate) fn to_update(&self, table: &str, expires: Timestamp) -> Result<Update, Error> {
-        // A session may have been created when SESSION_MAX_TIMEOUT_SECONDS was longer.
-        let expires = match self.action {
-            ListAction::Add(_, deadline, _)
-            | ListAction::Move { deadline, .. }
-            | ListAction::Extend(_, deadline) => expires.max(list_expires(deadline, 0)),
-            ListAction::Remove(_) => expires,
-        };
-        let update = Update::builder()
-            .table_name(table)
-            .key("id", string(key(self.subject)))
-            .expression_attribute_values(":v", number(random_version()?))
-            // It tells why the condition failed, and is what is pruned then.
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let until = |update: UpdateBuilder| update.expression_attribute_values(":expires", time(expires));
-        let update = match self.action {
-            ListAction::Add(id, deadline, max) => until(update)
-                .update_expression(
-                    "SET #new = :deadline, expires = :expires, v = :v, prune_at = if_not_exists(prune_at, :first) \
-                     ADD n :one",
-                )
-                .condition_expression(
-                    "attribute_not_exists(id) OR (n < prune_at AND n < :max AND expires <= :expires)",
-                )
-                .expression_attribute_names("#new", live(id))
-                .expression_attribute_values(":deadline", time(deadline))
-                .expression_attribute_values(":first", number(FIRST_PRUNE_AT as u64))
-                .expression_attribute_values(":max", number(max as u64))
-                .expression_attribute_values(":one", number(1)),
-            ListAction::Move { old, new, deadline } => until(update)
-                .update_expression("SET #new = :deadline, expires = :expires, v = :v REMOVE #old")
-                .condition_expression("attribute_exists(#old) AND expires <= :expires")
-                .expression_attribute_names("#old", live(old))
-                .expression_attribute_names("#new", live(new))
-                .expression_attribute_values(":deadline", time(deadline)),
-            ListAction::Remove(id) => update
-                .update_expression("SET v = :v REMOVE #old ADD n :minus_one")
-                .condition_expression("attribute_exists(#old)")
-                .expression_attribute_names("#old", live(id))
-                .expression_attribute_values(":minus_one", AttributeValue::N("-1".into())),
-            ListAction::Extend(id, deadline) => until(update)
-                .update_expression("SET #id = :deadline, expires = :expires, v = :v")
-                .condition_expression("attribute_exists(#id) AND expires <= :expires")
-                .expression_attribute_names("#id", live(id))
-                .expression_attribute_values(":deadline", time(deadline)),
-        };
-        update.build().map_err(unbuildable)
-    }
+/// The attribute of a session.
+pub(super) fn attribute(chain: Chain) -> String {
+    format!("s_{}", chain.to_base64())
+}
+
+/// Chains as a set, for `ADD` and `DELETE`.
+pub(super) fn set(chains: impl IntoIterator<Item = Chain>) -> AttributeValue {
+    AttributeValue::Bs(chains.into_iter().map(|chain| Blob::new(chain.as_bytes())).collect())
+}
+
+/// The value of the attribute of a session.
+pub(super) fn entry(entry: &Entry) -> AttributeValue {
+    AttributeValue::M(std::collections::HashMap::from([
+        ("k".into(), key(&entry.key)),
+        ("a".into(), time(entry.deadlines.absolute)),
+        ("i".into(), number(entry.idle_seconds)),
+        ("u".into(), time(entry.deadlines.idle)),
+        ("c".into(), time(entry.created)),
+    ]))
+}
+
+/// A record's key as 64 bytes.
+pub(super) fn key(id: &LoggableId) -> AttributeValue {
+    binary(id.to_bytes())
+}
+
+fn read_entry(value: &AttributeValue) -> Option<Entry> {
+    let map = value.as_m().ok()?;
+    let number = |name: &str| map.get(name)?.as_n().ok()?.parse::<u64>().ok();
+    let time = |name: &str| number(name).map(Timestamp::from_epoch_seconds);
+    Some(Entry {
+        key: LoggableId::from_bytes(map.get("k")?.as_b().ok()?.as_ref())?,
+        created: time("c")?,
+        idle_seconds: number("i")?,
+        deadlines: Deadlines { idle: time("u")?, absolute: time("a")? },
+        is_live: false,
+    })
 }
 
 /// When TTL may delete a list that is written now: no session lives longer than `max_seconds` from its creation.
@@ -246,71 +189,71 @@ pub(crate) fn list_expires(now: Timestamp, max_seconds: u64) -> Timestamp {
     Timestamp::from_epoch_seconds(end.next_multiple_of(DAY_SECONDS))
 }
 
-pub(crate) fn random_version() -> Result<u64, Error> {
-    SysRng.try_next_u64().map_err(|error| Error::Randomness(error.into()))
-}
-
-/// The attribute of a session that may be alive.
-fn live(id: &LoggableId) -> String {
-    format!("s_{}", id.to_base64())
-}
-
-/// The attribute of a session that a revocation is ending.
-fn ending(id: &LoggableId) -> String {
-    format!("e_{}", id.to_base64())
+/// The key of a subject's list, in the namespace of an application.
+pub(crate) fn list_key(namespace: &str, digest: &str) -> AttributeValue {
+    match namespace {
+        "" => string(format!("subject#{digest}")),
+        namespace => string(format!("subject#{namespace}#{digest}")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::SessionId;
+    use crate::timeouts::Timeouts;
+    use std::collections::HashMap;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_epoch_seconds(1_800_000_000 + seconds)
     }
 
-    fn id() -> LoggableId {
-        SessionId::generate(16).unwrap().loggable().clone()
+    fn session(idle_seconds: u64, is_live: bool) -> (Chain, Entry) {
+        let timeouts = Timeouts { idle_seconds, absolute_seconds: 1000 };
+        let entry = Entry {
+            key: SessionId::generate(16).unwrap().loggable().clone(),
+            created: at(0),
+            idle_seconds,
+            deadlines: Deadlines::new(timeouts, at(0), at(idle_slack(idle_seconds))),
+            is_live,
+        };
+        (Chain::generate().unwrap(), entry)
     }
 
-    fn list(deadlines: &[u64]) -> SubjectList {
-        let member = |seconds: &u64| (id(), Member { deadline: at(*seconds), is_ending: false });
-        SubjectList {
-            key: key(&"alice".parse().unwrap()),
-            version: 7,
-            expires: at(DAY_SECONDS),
-            prune_at: 8,
-            members: deadlines.iter().map(member).collect(),
-        }
+    fn item(sessions: &[(Chain, Entry)]) -> Item {
+        let mut item: Item =
+            sessions.iter().map(|(chain, session)| (attribute(*chain), entry(session))).collect();
+        let live = sessions.iter().filter(|(_, session)| session.is_live).map(|(chain, _)| *chain);
+        item.insert("live".into(), set(live));
+        item.insert("prune_at".into(), number(7));
+        item.insert("expires".into(), time(at(DAY_SECONDS)));
+        item.insert("id".into(), list_key("", &"a".repeat(128)));
+        item
     }
 
     #[test]
     fn a_list_comes_back_from_its_item() {
-        let mut list = list(&[10, 20, 30]);
-        let first = list.by_deadline().remove(0);
-        assert!(list.mark(|id| *id == first));
-        let back = SubjectList::from_item(&list.to_item(8)).unwrap();
-        assert_eq!((back.key, back.version, back.expires), (list.key.clone(), 8, list.expires));
-        assert_eq!((back.prune_at, &back.members), (list.prune_at, &list.members));
-        assert_eq!(list.to_item(8)["n"], number(3));
-        assert_eq!(list.ending(), std::slice::from_ref(&first));
-        assert!(!list.has_live(&first) && !list.mark(|id| *id == first));
+        let sessions = [session(100, true), session(200, false), session(300, true)];
+        let list = SubjectList::from_item(&item(&sessions)).unwrap();
+        assert_eq!(list.expires, at(DAY_SECONDS));
+        for (chain, session) in &sessions {
+            assert_eq!(list.entries[chain], *session);
+            assert_eq!(list.get_live(*chain).is_some(), session.is_live);
+            assert_eq!(session.last_used(), at(0));
+        }
+        assert_eq!(list.doomed().map(|(chain, _)| chain).collect::<Vec<_>>(), [sessions[1].0]);
+        let expired = list.expired(at(100 + idle_slack(100)));
+        assert_eq!(expired.into_iter().map(|(chain, _)| chain).collect::<Vec<_>>(), [sessions[0].0]);
     }
 
     #[test]
     fn no_session_has_the_key_of_a_list() {
-        let key = key(&"alice".parse().unwrap());
-        assert!(key.parse::<LoggableId>().is_err());
-        assert_eq!(key.len(), "subject#".len() + 128);
-    }
-
-    #[test]
-    fn eight_sessions_cost_one_write_unit() {
-        let size =
-            |item: Item| item.into_iter().map(|(name, value)| name.len() + bytes(&value)).sum::<usize>();
-        assert!(size(list(&[0; FIRST_PRUNE_AT]).to_item(u64::MAX)) <= 1024);
-        let largest = size(list(&[0; crate::MAX_PER_SUBJECT]).to_item(u64::MAX));
-        assert!(largest < 200 * 1024, "{largest} bytes: half of what an item may have");
+        let digest = "a".repeat(128);
+        for namespace in ["", "shop"] {
+            let key = list_key(namespace, &digest);
+            assert!(key.as_s().unwrap().parse::<LoggableId>().is_err());
+        }
+        assert_ne!(list_key("", &digest), list_key("shop", &digest));
     }
 
     /// As DynamoDB counts them (Developer Guide, "DynamoDB item sizes and formats").
@@ -318,17 +261,26 @@ mod tests {
         match value {
             AttributeValue::S(text) => text.len(),
             AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
+            AttributeValue::B(bytes) => bytes.as_ref().len(),
+            AttributeValue::Bs(set) => 3 + set.iter().map(|bytes| 1 + bytes.as_ref().len()).sum::<usize>(),
+            AttributeValue::M(map) => {
+                3 + map.iter().map(|(name, value)| 1 + name.len() + bytes(value)).sum::<usize>()
+            }
             _ => unreachable!("a list has no other types"),
         }
     }
 
+    fn size(item: &HashMap<String, AttributeValue>) -> usize {
+        item.iter().map(|(name, value)| name.len() + bytes(value)).sum()
+    }
+
     #[test]
-    fn pruning_removes_what_has_expired_and_comes_back_when_the_rest_has_doubled() {
-        let mut list = list(&[10, 20, 30, 40, 50, 60, 70, 80, 90]);
-        list.prune(at(20));
-        assert_eq!((list.len(), list.prune_at), (7, 14));
-        list.prune(at(90));
-        assert_eq!((list.len(), list.prune_at), (0, FIRST_PRUNE_AT));
+    fn few_sessions_cost_one_write_unit_and_the_most_fit_into_an_item() {
+        let sessions = |n| (0..n).map(|_| session(7200, true)).collect::<Vec<_>>();
+        let small = size(&item(&sessions(FIRST_PRUNE_AT - 2)));
+        assert!(small <= 1024, "{small} bytes");
+        let largest = size(&item(&sessions(crate::MAX_PER_SUBJECT)));
+        assert!(largest < 160 * 1024, "{largest} bytes");
     }
 
     #[test]
@@ -344,13 +296,12 @@ mod tests {
     #[test]
     fn a_broken_list_is_an_error() {
         for (name, value) in [
-            ("v", AttributeValue::Null(true)),
+            ("live", AttributeValue::Null(true)),
             ("expires", AttributeValue::Null(true)),
-            ("prune_at", AttributeValue::Null(true)),
-            ("id", AttributeValue::Null(true)),
             ("s_short", number(1)),
+            ("s_AAAAAAAAAAAAAAAA", number(1)),
         ] {
-            let mut item = list(&[10]).to_item(1);
+            let mut item = item(&[session(100, true)]);
             item.insert(name.into(), value);
             assert!(matches!(SubjectList::from_item(&item), Err(Error::CorruptRecord(_))), "{name}");
         }

@@ -2,11 +2,13 @@
 
 use serde::Serialize;
 
+use super::in_time;
 use crate::call::Call;
 use crate::clock::Timestamp;
+use crate::dynamodb::lists::{ListAction, ListChange};
 use crate::dynamodb::outcome::Transacted;
 use crate::dynamodb::record::Record;
-use crate::dynamodb::subject_list::{ListAction, ListChange};
+use crate::dynamodb::table::SentTransaction;
 use crate::error::Error;
 use crate::id::SessionId;
 use crate::manager::SessionManager;
@@ -14,24 +16,26 @@ use crate::pauses::Pauses;
 use crate::report::Event;
 use crate::session::{CreateOptions, Session};
 use crate::subject::Subject;
-use crate::time_limits::CREATE_ATTEMPTS_WITHIN;
+use crate::time_limits::ATTEMPTS_WITHIN;
 use crate::timeouts::Timeouts;
 
-/// Collisions of random IDs of 128 bits or more are not expected; other attempts are for a table that is unavailable.
+/// Collisions of random IDs of 128 bits or more are not expected.
 const ID_ATTEMPTS: u32 = 3;
 
 impl SessionManager {
     /// Creates a session with the default timeouts. Its ID is new: a caller cannot choose one.
     ///
+    /// Cancelled, it may have created a session that has no holder. Such a session ends at its idle deadline.
+    ///
     /// # Errors
-    /// [`Error::DataTooLarge`], [`Error::DataTooDeep`] and [`Error::Serialize`] for the data;
+    /// [`Error::DataTooLarge`], [`Error::DataTooDeep`], [`Error::DataNotPortable`] and [`Error::Serialize`] for the data;
     /// [`Error::Unavailable`] and [`Error::Misconfigured`] from the table; [`Error::Randomness`].
     pub async fn create<T: Serialize>(&self, data: T) -> Result<Session<T>, Error> {
         self.create_with(data, CreateOptions::default()).await
     }
 
-    /// Creates a session of `subject` with the default timeouts, for example at a login. It is in the list of the subject's
-    /// sessions from then on.
+    /// Creates a session of `subject` with the default timeouts. It is in the list of the subject's sessions from then on. For a
+    /// login there is [`log_in`](Self::log_in).
     ///
     /// # Errors
     /// Those of [`create`](Self::create), and [`Error::TooManySessions`].
@@ -39,7 +43,7 @@ impl SessionManager {
         self.create_with(data, CreateOptions { subject: Some(subject), ..CreateOptions::default() }).await
     }
 
-    /// Creates a session with its own [`Timeouts`](crate::Timeouts), with a subject, or both.
+    /// Creates a session with its own [`Timeouts`], with a subject, or both.
     ///
     /// # Errors
     /// Those of [`create_for`](Self::create_for), and [`Error::TimeoutOutOfRange`].
@@ -54,8 +58,7 @@ impl SessionManager {
     /// For the stores of frameworks that make session IDs themselves, such as express-session: creates a session under a
     /// given ID, if no record has it.
     ///
-    /// Its holder has the session: it must be random, from this program, and never from a request. An ID that came
-    /// with a request is loaded, and if no session has it, another one is made.
+    /// Whoever knows the ID can use the session. Never pass an ID from a request: load it, or create another.
     ///
     /// # Errors
     /// [`Error::IdInUse`], and those of [`create_with`](Self::create_with). After [`Error::Unavailable`] it is not known
@@ -76,85 +79,109 @@ impl SessionManager {
         options: CreateOptions,
     ) -> Result<Session<T>, Error> {
         let mut call = Call::new(&*self.clock).for_subject(options.subject.as_ref());
-        let timeouts = self.timeouts_of(&options, call.now());
         let created = async {
-            self.validate_timeouts(Some(timeouts.idle_seconds), Some(timeouts.absolute_seconds))?;
-            let subject = options.subject;
-            let mut record = Record::new(self.encode(&data)?, timeouts.clamped(), subject, call.now());
-            let id = self.insert(&mut call, id, &mut record).await?;
+            let timeouts = self.timeouts_of(&options, call.now())?;
+            let data_text = self.encode(&data)?;
+            let record = Record::new(data_text, timeouts, options.subject, call.now())?;
+            let (id, record) = self.insert(&mut call, id, record).await?;
             Ok(record.into_session(id, data))
         }
         .await;
         call.end(created, Event::Created)
     }
 
-    /// Stores a record under the given ID, or under a new one: then each attempt has another.
-    async fn insert(
-        &self,
-        call: &mut Call<'_>,
-        given: Option<&SessionId>,
-        record: &mut Record,
-    ) -> Result<SessionId, Error> {
-        let busy = || Error::Unavailable("other logins of the subject did not stop".into());
-        let mut list_expires = self.list_expires(call);
-        let mut pauses = Pauses::default();
-        let mut attempts_left = ID_ATTEMPTS;
-        loop {
-            let id = given.map_or_else(|| self.new_id(), |id| Ok(id.clone()))?;
-            call.report.session = Some(id.loggable().clone());
-            let error = match self.insert_once(call, &id, record, list_expires).await {
-                Ok(Transacted::Done) => return Ok(id),
-                Ok(Transacted::ListConditionFailed(_, list)) => {
-                    self.make_room(call, list, &mut list_expires).await?;
-                    if call.elapsed() <= CREATE_ATTEMPTS_WITHIN {
-                        continue;
-                    }
-                    busy()
-                }
-                Ok(Transacted::Conflict) => busy(),
-                Ok(Transacted::RecordConditionFailed(_)) if given.is_some() => return Err(Error::IdInUse),
-                Ok(Transacted::RecordConditionFailed(_)) => {
-                    attempts_left -= 1;
-                    Error::NoFreeId
-                }
-                // A second attempt with the same ID could not tell the record of the first one from that of another program.
-                Err(error @ Error::Unavailable(_)) if given.is_none() => {
-                    attempts_left -= 1;
-                    error
-                }
-                Err(error) => return Err(error),
-            };
-            if attempts_left == 0 || call.elapsed() > CREATE_ATTEMPTS_WITHIN {
-                return Err(error);
-            }
-            pauses.next().await?;
-        }
-    }
-
-    async fn insert_once(
-        &self,
-        call: &mut Call<'_>,
-        id: &SessionId,
-        record: &mut Record,
-        list_expires: Timestamp,
-    ) -> Result<Transacted, Error> {
-        let Some(subject) = record.subject.clone() else {
-            let is_stored = self.table.insert(call, id, record).await?;
-            return Ok(if is_stored { Transacted::Done } else { Transacted::RecordConditionFailed(None) });
-        };
-        let action = ListAction::Add(id.loggable(), record.deadlines.absolute, self.config.max_per_subject);
-        let change = ListChange { subject: &subject, action };
-        self.table.insert_listed(call, id, record, change, list_expires).await
-    }
-
     /// The timeouts that the options ask for, or the default ones.
-    fn timeouts_of(&self, options: &CreateOptions, now: Timestamp) -> Timeouts {
+    pub(super) fn timeouts_of(&self, options: &CreateOptions, now: Timestamp) -> Result<Timeouts, Error> {
         let default = self.config.default_timeouts();
         let absolute_seconds = options.absolute_timeout_seconds.unwrap_or(default.absolute_seconds);
         let left = options.absolute_deadline.map_or(u64::MAX, |deadline| deadline.seconds_since(now));
-        Timeouts {
+        let timeouts = Timeouts {
             idle_seconds: options.idle_timeout_seconds.unwrap_or(default.idle_seconds),
             absolute_seconds: absolute_seconds.min(left),
+        };
+        self.validate_timeouts(Some(timeouts.idle_seconds), Some(timeouts.absolute_seconds))?;
+        Ok(timeouts.clamped())
+    }
+
+    /// Stores a record under the given ID, or under a new one.
+    pub(crate) async fn insert(
+        &self,
+        call: &mut Call<'_>,
+        given: Option<&SessionId>,
+        record: Record,
+    ) -> Result<(SessionId, Record), Error> {
+        match record.subject.clone() {
+            Some(subject) => in_time(self.insert_listed(call, given, record, &subject)).await,
+            None => self.insert_alone(call, given, record).await,
+        }
+    }
+
+    async fn insert_alone(
+        &self,
+        call: &mut Call<'_>,
+        given: Option<&SessionId>,
+        mut record: Record,
+    ) -> Result<(SessionId, Record), Error> {
+        for _ in 0..ID_ATTEMPTS {
+            let id = given.map_or_else(|| self.new_id(), |id| Ok(id.clone()))?;
+            call.report.session = Some(id.loggable().clone());
+            if self.table.insert(call, &id, &mut record).await? {
+                return Ok((id, record));
+            }
+            if given.is_some() {
+                return Err(Error::IdInUse);
+            }
+        }
+        Err(Error::NoFreeId)
+    }
+
+    /// Stores a record and its place in the list of its subject. Each try has a key, a chain and a token of its own: DynamoDB may
+    /// still carry out a try that it has refused once.
+    async fn insert_listed(
+        &self,
+        call: &mut Call<'_>,
+        given: Option<&SessionId>,
+        mut record: Record,
+        subject: &Subject,
+    ) -> Result<(SessionId, Record), Error> {
+        self.burn_doubtful(call, subject).await?;
+        let mut list_expires = self.list_expires(call);
+        let mut pauses = Pauses::of_conflicts();
+        let mut collisions = 0;
+        loop {
+            let id = given.map_or_else(|| self.new_id(), |id| Ok(id.clone()))?;
+            call.report.session = Some(id.loggable().clone());
+            let action = ListAction::Add(record.to_entry(id.loggable()), self.config.max_per_subject);
+            let change = ListChange { subject, chain: record.chain, action };
+            let sent = self.table.insert_listed(call, &id, &mut record, &change, list_expires).await;
+            let SentTransaction { outcome, in_doubt } = match sent {
+                Ok(SentTransaction { outcome: Transacted::Done, .. }) => return Ok((id, record)),
+                Ok(sent) => sent,
+                Err(error @ Error::Unavailable(_)) => {
+                    self.give_up(call, subject, id.loggable(), record.chain).await;
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            };
+            if in_doubt {
+                self.burn(call, subject, id.loggable(), record.chain).await?;
+            }
+            match outcome {
+                Transacted::Refused { place: 0, .. } if given.is_some() => return Err(Error::IdInUse),
+                Transacted::Refused { place: 0, .. } if collisions == ID_ATTEMPTS => {
+                    return Err(Error::NoFreeId);
+                }
+                Transacted::Refused { place: 0, .. } => collisions += 1,
+                Transacted::Refused { item, .. } => {
+                    self.make_room(call, subject, item, &mut list_expires).await?;
+                }
+                _ => {}
+            }
+            if call.elapsed() > ATTEMPTS_WITHIN {
+                return Err(Error::Unavailable("other logins of the subject did not stop".into()));
+            }
+            pauses.next().await?;
+            record.renew_chain()?;
         }
     }
 }

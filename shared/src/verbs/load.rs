@@ -1,9 +1,12 @@
 //! Loads a session.
 
+use aws_sdk_dynamodb::types::ReturnValue;
 use serde::de::DeserializeOwned;
 
 use super::{found, known};
 use crate::call::Call;
+use crate::clock::Timestamp;
+use crate::dynamodb::load::Slid;
 use crate::dynamodb::record::Record;
 use crate::error::Error;
 use crate::id::{AsSessionId, SessionId};
@@ -12,7 +15,9 @@ use crate::report::Event;
 use crate::session::Session;
 
 impl SessionManager {
-    /// Loads a session, which counts as a use of it. `None`: it was never issued, was cleared, or has expired.
+    /// Loads a session, which counts as a use of it. Returns `None` if the ID was never issued, or the session has ended.
+    ///
+    /// Cancelled, it may have extended the idle deadline.
     ///
     /// # Errors
     /// [`Error::Deserialize`] when the data is not a `T`; [`Error::CorruptRecord`]; [`Error::Unavailable`] and
@@ -26,8 +31,14 @@ impl SessionManager {
         let loaded = async {
             let id = known(id.as_deref())?;
             let record = match self.config.touch_interval_seconds {
-                0 => self.table.touch_and_get(&mut call, id).await?,
-                interval => self.get_and_touch(&mut call, id, interval).await?,
+                0 => self.slide_and_get(&mut call, id).await?,
+                interval => {
+                    let mut record = self.table.get(&mut call, id).await?;
+                    if record.deadlines.touch_is_due(record.idle_seconds, interval, call.now()) {
+                        self.touch(&mut call, id, &mut record).await?;
+                    }
+                    record
+                }
             };
             let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
             Ok(record.into_session(id.clone(), data))
@@ -36,23 +47,52 @@ impl SessionManager {
         found(call.end(loaded, Event::Loaded))
     }
 
-    async fn get_and_touch(
+    /// Extends the idle deadline of a record that was read.
+    pub(crate) async fn touch(
         &self,
         call: &mut Call<'_>,
         id: &SessionId,
-        interval: u64,
-    ) -> Result<Record, Error> {
-        let mut record = self.table.get(call, id).await?;
-        if record.deadlines.touch_is_due(record.idle_seconds, interval, call.now()) {
-            match self.table.touch(call, id.loggable()).await {
-                Ok(now) => record.deadlines.idle = now.plus_seconds(record.idle_seconds),
-                // The session was alive when it was read. A later load slides its deadline.
-                Err(Error::Unavailable(_)) => {}
-                // For example, it was cleared after it was read.
-                Err(error) => return Err(error),
+        record: &mut Record,
+    ) -> Result<(), Error> {
+        let touched = async {
+            let mut slide_by = None;
+            if let (Some(subject), Some(until)) = (&record.subject, record.slide_by)
+                && until < call.now()
+            {
+                let place = (subject, record.chain);
+                slide_by = Some(self.raise_bound(call, id.loggable(), place, record.idle_seconds).await?);
+            }
+            self.table.slide(call, id.loggable(), slide_by, ReturnValue::None).await
+        };
+        match touched.await {
+            Ok(Slid::At(now, _)) => record.deadlines.idle = now.plus_seconds(record.idle_seconds),
+            // Another use has come between. The session was alive when it was read, and a later use extends its deadline.
+            Ok(Slid::Overdue(_)) | Err(Error::Unavailable(_)) => {}
+            // For example, it was cleared after it was read.
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Extends the idle deadline and reads the record, in one request where the bound in the list allows it.
+    async fn slide_and_get(&self, call: &mut Call<'_>, id: &SessionId) -> Result<Record, Error> {
+        let mut slide_by: Option<Timestamp> = None;
+        loop {
+            match self.table.slide(call, id.loggable(), slide_by, ReturnValue::AllNew).await? {
+                Slid::At(_, item) => return self.table.to_record(id, item),
+                Slid::Overdue(item) => {
+                    let record = self.table.to_record(id, item)?;
+                    if record.slide_by.is_none_or(|until| until >= call.now()) {
+                        slide_by = None; // another use has made the bound later
+                    } else if let Some(subject) = &record.subject {
+                        let place = (subject, record.chain);
+                        slide_by =
+                            Some(self.raise_bound(call, id.loggable(), place, record.idle_seconds).await?);
+                    }
+                    call.require_time()?;
+                }
             }
         }
-        Ok(record)
     }
 
     /// Loads a session without using it: its idle deadline does not slide. For operators, and for programs that only look,

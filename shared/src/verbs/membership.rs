@@ -1,135 +1,204 @@
-//! A session's place in the list of its subject: how a create and a renewal get one, and who leaves a full list.
+//! A session's place in the list of its subject: how a create, a renewal and a login get one, and who leaves a full list.
 
 use crate::call::Call;
+use crate::chain::Chain;
 use crate::clock::Timestamp;
 use crate::config::AtMaxPerSubject;
-use crate::dynamodb::lists::BATCH;
-use crate::dynamodb::record::Record;
-use crate::dynamodb::subject_list::{ListAction, ListChange, SubjectList, list_expires};
+use crate::doubtful::Doubtful;
+use crate::dynamodb::item::Item;
+use crate::dynamodb::lists::{ListAction, ListChange, Raised};
+use crate::dynamodb::record::{Record, slide_by};
+use crate::dynamodb::subject_list::{Entry, SubjectList, list_expires};
 use crate::error::{Absence, Error};
 use crate::etag::Preconditions;
 use crate::id::LoggableId;
 use crate::manager::SessionManager;
 use crate::subject::Subject;
+use crate::time_limits::CLEAN_UP_WITHIN;
 
-/// A session that has expired keeps its place in a full list this much longer: a touch that was sent before its deadline may
-/// still arrive.
-const EXPIRED_SECONDS: u64 = 60;
+/// So many keys of doubtful writes a process remembers. More are not expected: the table would have failed as often.
+const MAX_DOUBTFUL: usize = 1000;
 
 impl SessionManager {
-    /// Deletes the records of sessions that are marked in a list, and then removes them from it. False: another write has
-    /// changed the list, and their marks stay in it until the next revocation or pruning.
-    pub(crate) async fn end_marked(
-        &self,
-        call: &mut Call<'_>,
-        list: &mut SubjectList,
-        ending: &[LoggableId],
-    ) -> Result<bool, Error> {
-        if ending.is_empty() {
-            return Ok(true);
-        }
-        self.table.delete_all(call, ending).await?;
-        call.report.sessions = Some(call.report.sessions.unwrap_or_default() + ending.len() as u64);
-        list.remove(ending);
-        match self.table.replace_list(call, list).await {
-            Err(Error::Unavailable(_)) => Ok(false),
-            replaced => replaced,
-        }
+    /// When TTL may delete a list that is written now.
+    pub(crate) fn list_expires(&self, call: &Call<'_>) -> Timestamp {
+        list_expires(call.now(), self.config.max_timeout_seconds)
     }
 
-    /// Goes on with a renewal whose session's list was not as expected. If a revocation is ending the session, this ends it
-    /// first: otherwise it could still be loaded after the renewal has said that it is dead.
-    pub(crate) async fn keep_listed(
+    /// What a change from one record to another, which has the key `new`, does to the lists of the subjects before and after.
+    pub(crate) fn list_changes<'a>(
+        &self,
+        before: &'a Record,
+        after: &'a Record,
+        new: &LoggableId,
+        same: impl Fn(Entry) -> ListAction,
+    ) -> Vec<ListChange<'a>> {
+        let change = |subject, chain, action| ListChange { subject, chain, action };
+        let entry = || after.to_entry(new);
+        if before.subject == after.subject {
+            return before
+                .subject
+                .iter()
+                .map(|subject| change(subject, before.chain, same(entry())))
+                .collect();
+        }
+        let add =
+            |subject| change(subject, after.chain, ListAction::Add(entry(), self.config.max_per_subject));
+        let leave = before.subject.iter().map(|subject| change(subject, before.chain, ListAction::Leave));
+        leave.chain(after.subject.iter().map(add)).collect()
+    }
+
+    /// Goes on after a list has refused a change. If a revocation is ending the session, this ends it first: otherwise it could
+    /// still be loaded after the call has said that it is dead.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when a revocation is ending the session `id`, and [`Error::TooManySessions`].
+    pub(crate) async fn list_refused(
         &self,
         call: &mut Call<'_>,
         id: &LoggableId,
-        list: Option<SubjectList>,
+        change: &ListChange<'_>,
+        item: Option<Item>,
         list_expires: &mut Timestamp,
     ) -> Result<(), Error> {
-        let Some(list) = list.filter(|list| list.has_live(id)) else {
-            self.table.delete(call, id, &Preconditions::default(), 0).await?;
-            return Err(Error::NotFound(Absence::Unknown));
-        };
-        *list_expires = list.expires.max(*list_expires);
+        if let ListAction::Add(..) = change.action {
+            return self.make_room(call, change.subject, item, list_expires).await;
+        }
+        let list = item.as_ref().map(SubjectList::from_item).transpose()?;
+        match list.filter(|list| list.get_live(change.chain).is_some()) {
+            Some(list) => *list_expires = list.expires.max(*list_expires),
+            None => return Err(self.end_doomed(call, id).await?),
+        }
         Ok(())
+    }
+
+    /// Ends a session whose chain is not in its list any more. Returns why a call for it fails.
+    pub(crate) async fn end_doomed(&self, call: &mut Call<'_>, id: &LoggableId) -> Result<Error, Error> {
+        match self.table.bury(call, id, &Preconditions::default()).await {
+            Ok(_) | Err(Error::NotFound(_)) => Ok(Error::NotFound(Absence::Unknown)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the bound of the idle deadline in the list later, and returns until when the deadline may slide then. `place`: the
+    /// subject and the chain as the record had them.
+    pub(crate) async fn raise_bound(
+        &self,
+        call: &mut Call<'_>,
+        id: &LoggableId,
+        place: (&Subject, Chain),
+        idle_seconds: u64,
+    ) -> Result<Timestamp, Error> {
+        let until = slide_by(idle_seconds, call.now());
+        match self.table.raise(call, place, until.plus_seconds(idle_seconds)).await? {
+            Raised::Done => Ok(until),
+            Raised::Already(bound) => Ok(bound.minus_seconds(idle_seconds)),
+            Raised::Doomed => Err(self.end_doomed(call, id).await?),
+        }
     }
 
     /// Makes room for one more session in a list that a transaction has refused to change.
     pub(crate) async fn make_room(
         &self,
         call: &mut Call<'_>,
-        list: Option<SubjectList>,
+        subject: &Subject,
+        item: Option<Item>,
         list_expires: &mut Timestamp,
     ) -> Result<(), Error> {
-        let Some(mut list) = list else { return Ok(()) };
+        let Some(list) = item.as_ref().map(SubjectList::from_item).transpose()? else { return Ok(()) };
         *list_expires = list.expires.max(*list_expires);
-        list.prune(call.now().minus_seconds(EXPIRED_SECONDS));
+        let doomed: Vec<_> = list.doomed().collect();
+        if !doomed.is_empty() {
+            self.end_all(call, subject, &doomed).await?;
+        }
+        let now = call.now();
+        let (expired, live) = (list.expired(now), list.live().count());
         let max = self.config.max_per_subject;
-        if list.len() < max {
+        if !expired.is_empty() || live < max {
             // If another write was faster, the next attempt of the transaction tells.
-            return self.table.replace_list(call, &mut list).await.map(drop);
-        }
-        let victims = self.victims(call, &list, max).await?;
-        list.mark(|id| victims.contains(id));
-        if self.table.replace_list(call, &mut list).await? {
-            self.end_marked(call, &mut list, &victims).await?;
-        }
-        Ok(())
-    }
-
-    /// The sessions that leave a full list: those that a revocation has marked, or those that are dead, or the oldest.
-    async fn victims(
-        &self,
-        call: &mut Call<'_>,
-        list: &SubjectList,
-        max: usize,
-    ) -> Result<Vec<LoggableId>, Error> {
-        let mut marked = list.ending();
-        if !marked.is_empty() {
-            marked.truncate(BATCH);
-            return Ok(marked);
-        }
-        let mut alive = Vec::new();
-        for ids in list.by_deadline().chunks(BATCH) {
-            let (found, _) = self.table.summaries(call, ids, EXPIRED_SECONDS).await?;
-            if found.len() < ids.len() {
-                let is_dead = |id: &&LoggableId| found.iter().all(|session| session.loggable_id != **id);
-                return Ok(ids.iter().filter(is_dead).cloned().collect());
-            }
-            alive.extend(found);
+            return self.table.prune(call, subject, &expired, (live, now)).await;
         }
         match self.config.at_max_per_subject {
             AtMaxPerSubject::Refuse => Err(Error::TooManySessions { limit: max }),
             AtMaxPerSubject::EndOldest => {
-                alive.sort_by_key(|session| session.created);
-                alive.truncate((list.len() + 1 - max).min(BATCH));
-                Ok(alive.into_iter().map(|session| session.loggable_id).collect())
+                let mut sessions: Vec<_> = list.live().collect();
+                sessions.sort_by_key(|(_, entry)| entry.last_used());
+                sessions.truncate(live + 1 - max);
+                let chains: Vec<_> = sessions.iter().map(|(chain, _)| *chain).collect();
+                self.mark_and_end(call, subject, &chains).await
             }
         }
     }
 
-    /// What a renewal from `old` to `new` does to the lists of the subjects before and after.
-    pub(crate) fn list_changes<'a>(
+    /// Ends sessions by their chains, under whatever keys they have when the chains are out.
+    pub(crate) async fn mark_and_end(
         &self,
-        (old, record): (&'a LoggableId, &'a Record),
-        (new, subject): (&'a LoggableId, Option<&'a Subject>),
-    ) -> Vec<ListChange<'a>> {
-        let deadline = record.deadlines.absolute;
-        let change = |subject, action| ListChange { subject, action };
-        let add = |subject| change(subject, ListAction::Add(new, deadline, self.config.max_per_subject));
-        match (&record.subject, subject) {
-            (None, None) => Vec::new(),
-            (None, Some(after)) => vec![add(after)],
-            (Some(before), Some(after)) if before == after => {
-                vec![change(before, ListAction::Move { old, new, deadline })]
-            }
-            (Some(before), Some(after)) => vec![change(before, ListAction::Remove(old)), add(after)],
-            (Some(before), None) => vec![change(before, ListAction::Remove(old))],
+        call: &mut Call<'_>,
+        subject: &Subject,
+        chains: &[Chain],
+    ) -> Result<(), Error> {
+        let Some(list) = self.table.mark(call, subject, chains).await? else { return Ok(()) };
+        let doomed: Vec<_> = list.doomed().collect();
+        self.end_all(call, subject, &doomed).await
+    }
+
+    /// Ends sessions whose chains are out, and removes what is left of them in the list. Only the records matter: what is left
+    /// counts for nothing, and the next revocation removes it.
+    pub(crate) async fn end_all(
+        &self,
+        call: &mut Call<'_>,
+        subject: &Subject,
+        doomed: &[(Chain, &Entry)],
+    ) -> Result<(), Error> {
+        if doomed.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<_> = doomed.iter().map(|(_, entry)| entry.key.clone()).collect();
+        self.table.bury_all(call, &keys).await?;
+        call.report.sessions = Some(call.report.sessions.unwrap_or_default() + keys.len() as u64);
+        let chains: Vec<_> = doomed.iter().map(|(chain, _)| *chain).collect();
+        match self.table.forget(call, subject, &chains).await {
+            Ok(()) | Err(Error::Unavailable(_)) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
-    /// When TTL may delete a list that is written now.
-    pub(crate) fn list_expires(&self, call: &Call<'_>) -> Timestamp {
-        list_expires(call.now(), self.config.max_timeout_seconds)
+    /// Makes sure that a write that may still be carried out leaves nothing: takes its key, and its place in the list.
+    pub(crate) async fn burn(
+        &self,
+        call: &mut Call<'_>,
+        subject: &Subject,
+        key: &LoggableId,
+        chain: Chain,
+    ) -> Result<(), Error> {
+        self.table.burn(call, key).await?;
+        self.table.unlist(call, (subject, chain)).await
+    }
+
+    /// Burns what a call leaves that has failed, or remembers it for the next call of the subject.
+    pub(crate) async fn give_up(
+        &self,
+        call: &mut Call<'_>,
+        subject: &Subject,
+        key: &LoggableId,
+        chain: Chain,
+    ) {
+        let burnt = tokio::time::timeout(CLEAN_UP_WITHIN, self.burn(call, subject, key, chain)).await;
+        if !matches!(burnt, Ok(Ok(()))) {
+            let mut doubtful = self.doubtful();
+            if doubtful.len() < MAX_DOUBTFUL {
+                doubtful.push(Doubtful { subject: subject.clone(), key: key.clone(), chain });
+            }
+        }
+    }
+
+    /// Burns what earlier calls of this process for the subject have left.
+    pub(crate) async fn burn_doubtful(&self, call: &mut Call<'_>, subject: &Subject) -> Result<(), Error> {
+        loop {
+            let left = self.doubtful().iter().find(|left| left.subject == *subject).cloned();
+            let Some(Doubtful { key, chain, .. }) = left else { return Ok(()) };
+            self.burn(call, subject, &key, chain).await?;
+            self.doubtful().retain(|left| left.key != key);
+        }
     }
 }

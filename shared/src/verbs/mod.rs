@@ -4,13 +4,17 @@ mod clear;
 mod create;
 mod list;
 mod load;
+mod log_in;
 mod membership;
 mod renew;
 mod revoke;
 mod save;
 
+use std::pin::Pin;
+
 use crate::error::{Absence, Error};
 use crate::id::SessionId;
+use crate::time_limits::CALL;
 
 /// The ID of a verb. A text that is no ID names no session.
 fn known(id: Option<&SessionId>) -> Result<&SessionId, Error> {
@@ -24,4 +28,19 @@ fn found<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
         Err(Error::NotFound(_)) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Ends a call of several requests in time, on every path.
+async fn in_time<T>(work: impl Future<Output = Result<T, Error>> + Send) -> Result<T, Error> {
+    let unavailable = |_| Error::Unavailable("the call did not end in time: a slow table".into());
+    // In a box: such a call has several requests, and its future is large.
+    let work: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(work);
+    tokio::time::timeout(CALL, work).await.map_err(unavailable)?
+}
+
+/// A caller that goes away must not leave the end of a session half done.
+async fn in_own_task<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::spawn(work).await.map_err(|error| Error::Unavailable(error.into()))?
 }

@@ -3,30 +3,47 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{found, known};
+use super::{found, in_time, known};
+use crate::call::Call;
+use crate::clock::Timestamp;
+use crate::dynamodb::item::Item;
+use crate::dynamodb::lists::ListAction;
 use crate::dynamodb::outcome::Transacted;
-use crate::dynamodb::subject_list::ListAction;
+use crate::dynamodb::record::{Record, Renewals};
+use crate::dynamodb::renew::{NEW, OLD, Unchanged};
+use crate::dynamodb::table::SentTransaction;
 use crate::error::Error;
-use crate::id::AsSessionId;
+use crate::id::{AsSessionId, SessionId};
 use crate::manager::SessionManager;
 use crate::pauses::Pauses;
 use crate::report::Event;
 use crate::session::{Renewal, Session};
-use crate::subject::Subject;
-use crate::time_limits::RENEWAL_ATTEMPTS_WITHIN;
+use crate::time_limits::ATTEMPTS_WITHIN;
+
+/// How often a session may be renewed in a minute. A login is not counted.
+const MAX_RENEWALS: u64 = 10;
+
+const MINUTE: u64 = 60;
+
+/// How an attempt to give a session another ID has ended.
+pub(super) enum Moved {
+    Done,
+    /// The record has changed meanwhile: read it again.
+    Again,
+}
 
 impl SessionManager {
     /// Gives a session a new ID, with the same data and the same absolute deadline, and ends the old ID in the same
-    /// transaction. `None`: the session is dead, or another renewal was faster.
+    /// transaction. Returns `None` if the session has ended, or another renewal was faster.
     ///
-    /// For a minute, a [`clear`](Self::clear) of the old ID ends the renewed session too: a user who logs out in one tab
-    /// while another tab renews is logged out.
+    /// Call it whenever the user's privileges change (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any
+    /// Privilege Level Change"). For a login there is [`log_in`](Self::log_in). A [`clear`](Self::clear) of the old ID ends the
+    /// renewed session too: a user who logs out in one tab while another tab renews is logged out.
     ///
-    /// Call it whenever the user's privileges change, above all at login
-    /// (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level Change").
+    /// Cancelled, it may have been carried out: then the session has an ID that nobody knows.
     ///
     /// # Errors
-    /// Those of [`load`](Self::load), and [`Error::Randomness`].
+    /// Those of [`load`](Self::load), [`Error::RenewedTooOften`], and [`Error::Randomness`].
     pub async fn renew<T: DeserializeOwned>(
         &self,
         id: &(impl AsSessionId + ?Sized),
@@ -34,32 +51,19 @@ impl SessionManager {
         self.renew_encoded(id, Renewal::default()).await
     }
 
-    /// Renews a session, and makes it the session of `subject`: a login. It leaves the list of the subject that it had, and
-    /// is in the list of this one from then on.
+    /// Renews a session with new data, or if preconditions hold: all of it in one transaction.
     ///
     /// # Errors
-    /// Those of [`renew`](Self::renew), and [`Error::TooManySessions`].
-    pub async fn renew_for<T: DeserializeOwned>(
-        &self,
-        id: &(impl AsSessionId + ?Sized),
-        subject: Subject,
-    ) -> Result<Option<Session<T>>, Error> {
-        self.renew_encoded(id, Renewal { subject: Some(subject), ..Renewal::default() }).await
-    }
-
-    /// Renews a session with new data, for another subject, or if preconditions hold: all of it in one transaction.
-    ///
-    /// # Errors
-    /// Those of [`renew_for`](Self::renew_for); [`Error::DataTooLarge`], [`Error::DataTooDeep`] and [`Error::Serialize`] for
-    /// the data; [`Error::Changed`] when a precondition does not hold.
+    /// Those of [`renew`](Self::renew); [`Error::DataTooLarge`], [`Error::DataTooDeep`], [`Error::DataNotPortable`] and
+    /// [`Error::Serialize`] for the data; [`Error::Changed`] when a precondition does not hold.
     pub async fn renew_with<T: Serialize + DeserializeOwned>(
         &self,
         id: &(impl AsSessionId + ?Sized),
         renewal: Renewal<T>,
     ) -> Result<Option<Session<T>>, Error> {
-        let Renewal { data, subject, preconditions } = renewal;
+        let Renewal { data, preconditions } = renewal;
         match data.map(|data| self.encode(&data)).transpose() {
-            Ok(data) => self.renew_encoded(id, Renewal { data, subject, preconditions }).await,
+            Ok(data) => self.renew_encoded(id, Renewal { data, preconditions }).await,
             Err(error) => self.call_for(id.as_session_id().as_deref()).end(Err(error), Event::Renewed),
         }
     }
@@ -70,43 +74,140 @@ impl SessionManager {
         renewal: Renewal<String>,
     ) -> Result<Option<Session<T>>, Error> {
         let id = id.as_session_id();
-        let mut call = self.call_for(id.as_deref()).for_subject(renewal.subject.as_ref());
+        let mut call = self.call_for(id.as_deref());
         let renewed = async {
             let id = known(id.as_deref())?;
-            let mut list_expires = self.list_expires(&call);
-            let mut pauses = Pauses::default();
-            loop {
-                let record = self.table.get(&mut call, id).await?;
-                // The transaction's condition is that the tag is still this one.
-                if !renewal.preconditions.hold(&record.etag) {
-                    return Err(Error::Changed);
-                }
-                let mut moved = record.renewed(&renewal, call.now());
-                let data = serde_json::from_str(&moved.data).map_err(Error::Deserialize)?;
-                let new = self.new_id()?;
-                call.report.new_session = Some(new.loggable().clone());
-                let (before, subject) = ((id.loggable(), &record), moved.subject.clone());
-                let changes = self.list_changes(before, (new.loggable(), subject.as_ref()));
-                let after = (&new, &mut moved);
-                match self.table.rename(&mut call, before, after, &changes, list_expires).await? {
-                    Transacted::Done => return Ok(moved.into_session(new, data)),
-                    Transacted::ListConditionFailed(place, list) => {
-                        match changes.get(place).map(|change| change.action) {
-                            Some(ListAction::Add(..)) => {
-                                self.make_room(&mut call, list, &mut list_expires).await?;
-                            }
-                            _ => self.keep_listed(&mut call, id.loggable(), list, &mut list_expires).await?,
-                        }
-                    }
-                    // DynamoDB bills a cancelled transaction. A random pause lets the other writes finish.
-                    Transacted::RecordConditionFailed(_) | Transacted::Conflict => pauses.next().await?,
-                }
-                if call.elapsed() > RENEWAL_ATTEMPTS_WITHIN {
-                    return Err(Error::Unavailable("other writes to the session did not stop".into()));
-                }
-            }
+            let (new, record) = in_time(self.renew_record(&mut call, id, renewal, check::<T>)).await?;
+            let data = parse(&record.data)?;
+            Ok(record.into_session(new, data))
         }
         .await;
         found(call.end(renewed, Event::Renewed))
+    }
+
+    async fn renew_record(
+        &self,
+        call: &mut Call<'_>,
+        id: &SessionId,
+        renewal: Renewal<String>,
+        check: Check,
+    ) -> Result<(SessionId, Record), Error> {
+        let mut list_expires = self.list_expires(call);
+        let mut pauses = Pauses::of_conflicts();
+        loop {
+            let record = self.table.get(call, id).await?;
+            // The transaction's condition is that the tag is still this one.
+            if !renewal.preconditions.hold(&record.etag) {
+                return Err(Error::Changed);
+            }
+            let data = renewal.data.as_ref().unwrap_or(&record.data).clone();
+            let mut moved = record.moved(data, record.timeouts(), record.subject.clone(), call.now())?;
+            moved.renewals = record.renewals.one_more(call.now())?;
+            check(&moved.data)?;
+            let new = self.new_id()?;
+            let names = (id, &record, &new);
+            match self.move_record(call, names, &mut moved, Unchanged::All, &mut list_expires).await? {
+                Moved::Done => return Ok((new, moved)),
+                Moved::Again => self.pause(call, &mut pauses).await?,
+            }
+        }
+    }
+
+    /// Tries once to move a session to a new ID. An attempt in doubt is looked into, so that no session is left without a holder.
+    pub(super) async fn move_record(
+        &self,
+        call: &mut Call<'_>,
+        (id, record, new): (&SessionId, &Record, &SessionId),
+        moved: &mut Record,
+        unchanged: Unchanged,
+        list_expires: &mut Timestamp,
+    ) -> Result<Moved, Error> {
+        call.report.new_session = Some(new.loggable().clone());
+        let after = moved.clone();
+        let changes = self.list_changes(record, &after, new.loggable(), ListAction::Move);
+        let old = (id.loggable(), record);
+        let lists = (&changes[..], *list_expires);
+        let sent = self.table.rename(call, old, (new, moved), unchanged, lists).await;
+        let SentTransaction { outcome, in_doubt } = match sent {
+            Ok(SentTransaction { outcome: Transacted::Done, .. }) => return Ok(Moved::Done),
+            Ok(sent) => sent,
+            Err(error @ Error::Unavailable(_)) => {
+                if let Some(subject) = &after.subject {
+                    self.give_up(call, subject, new.loggable(), after.chain).await;
+                }
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        if let Transacted::Refused { place: OLD | NEW, item } = &outcome
+            && in_doubt
+            && (after.is_in(item.as_ref()) && item.as_ref().is_some_and(|item| leads_to(item, new)))
+        {
+            return Ok(Moved::Done); // an attempt whose response was lost
+        }
+        if in_doubt && let Some(subject) = after.subject.as_ref().filter(|_| after.chain != record.chain) {
+            self.burn(call, subject, new.loggable(), after.chain).await?;
+        }
+        if let Transacted::Refused { place, item } = outcome
+            && let Some(change) = place.checked_sub(NEW + 1).and_then(|place| changes.get(place))
+        {
+            self.list_refused(call, id.loggable(), change, item, list_expires).await?;
+        }
+        Ok(Moved::Again)
+    }
+
+    /// Waits before another attempt. DynamoDB bills a cancelled transaction, and a pause lets other writes finish.
+    pub(super) async fn pause(&self, call: &Call<'_>, pauses: &mut Pauses) -> Result<(), Error> {
+        if call.elapsed() > ATTEMPTS_WITHIN {
+            return Err(Error::Unavailable("other writes to the session did not stop".into()));
+        }
+        pauses.next().await
+    }
+}
+
+impl Renewals {
+    /// Counts one more.
+    fn one_more(self, now: Timestamp) -> Result<Self, Error> {
+        if self.count == 0 || now.seconds_since(self.since) >= MINUTE {
+            return Ok(Self { count: 1, since: now });
+        }
+        if self.count >= MAX_RENEWALS {
+            return Err(Error::RenewedTooOften { seconds: MINUTE - now.seconds_since(self.since) });
+        }
+        Ok(Self { count: self.count + 1, since: self.since })
+    }
+}
+
+/// Whether data can be read as a `T`. It is checked before anything is changed: data that cannot stays as it is.
+pub(super) fn check<T: DeserializeOwned>(data: &str) -> Result<(), Error> {
+    parse::<T>(data).map(drop)
+}
+
+pub(super) fn parse<T: DeserializeOwned>(data: &str) -> Result<T, Error> {
+    serde_json::from_str(data).map_err(Error::Deserialize)
+}
+
+/// The check of a type, where the type itself does not matter.
+pub(super) type Check = fn(&str) -> Result<(), Error>;
+
+/// Whether an item is a tombstone that leads to this ID.
+fn leads_to(item: &Item, new: &SessionId) -> bool {
+    item.get("renewed_to").and_then(|id| id.as_s().ok()).is_some_and(|id| id == new.loggable().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_renewed_ten_times_in_a_minute_and_then_again() {
+        let at = |seconds| Timestamp::from_epoch_seconds(1_800_000_000 + seconds);
+        let mut renewals = Renewals::default();
+        for n in 0..MAX_RENEWALS {
+            renewals = renewals.one_more(at(n)).unwrap();
+        }
+        let refused = renewals.one_more(at(59)).unwrap_err();
+        assert!(matches!(refused, Error::RenewedTooOften { seconds: 1 }), "{refused:?}");
+        assert_eq!(renewals.one_more(at(60)).unwrap(), Renewals { count: 1, since: at(60) });
     }
 }

@@ -1,35 +1,35 @@
 //! Ends the sessions of a subject, or one session by its loggable ID.
 
-use super::found;
+use super::{found, in_own_task};
 use crate::call::Call;
 use crate::error::Error;
 use crate::etag::Preconditions;
 use crate::id::LoggableId;
 use crate::manager::SessionManager;
-use crate::pauses::Pauses;
 use crate::report::Event;
 use crate::subject::Subject;
-
-/// How many sessions a revocation ends before it takes them from the list: what it has done is kept if it does not get to its
-/// end.
-const ENDED_AT_ONCE: usize = 250;
 
 impl SessionManager {
     /// Ends all sessions of a subject, or all but one: after a password change, on a stolen device, at a dismissal.
     ///
-    /// When it returns, no session of the subject that was created before the call can be loaded any more, under any ID. It
-    /// does not touch sessions that are created after its return. If it fails, some sessions may have ended: call it again.
+    /// When it returns, no session of the subject that was created before the call can be loaded any more, under any ID. If it
+    /// fails, some sessions may have ended: call it again. It does not touch sessions that are created after its return, so
+    /// change the password first.
     ///
-    /// First the sessions are marked in the list: the transaction of a renewal requires a session without the mark, so from
-    /// then on their IDs are the only ones that they will ever have. Then their records are deleted, and then their places in
-    /// the list. `except` is an ID that a session has now: if that session is renewed meanwhile, it may be ended too.
+    /// The deciding step is one request that no other call can make fail: it takes the sessions' chains out of the set of those
+    /// that may be renewed (ADR 15). What is left is to end the records. It runs in a task of its own: cancelled, it goes on to
+    /// its end as long as the runtime does.
     ///
     /// # Errors
     /// [`Error::CorruptRecord`]; [`Error::Unavailable`] and [`Error::Misconfigured`] from the table.
     pub async fn revoke_all(&self, subject: &Subject, except: Option<&LoggableId>) -> Result<(), Error> {
-        let mut call = Call::new(&*self.clock).for_subject(Some(subject));
-        let revoked = self.revoke_listed(&mut call, subject, except).await;
-        call.end(revoked, Event::Revoked)
+        let (sessions, subject, except) = (self.clone(), subject.clone(), except.cloned());
+        in_own_task(async move {
+            let mut call = Call::new(&*sessions.clock).for_subject(Some(&subject));
+            let revoked = sessions.revoke_listed(&mut call, &subject, except.as_ref()).await;
+            call.end(revoked, Event::Revoked)
+        })
+        .await
     }
 
     async fn revoke_listed(
@@ -38,41 +38,31 @@ impl SessionManager {
         subject: &Subject,
         except: Option<&LoggableId>,
     ) -> Result<(), Error> {
-        let mut pauses = Pauses::default();
-        let mut read = None;
-        loop {
-            let mut list = match read.take() {
-                Some(list) => list,
-                None => {
-                    call.require_time()?;
-                    let Some(list) = self.table.list(call, subject).await? else { return Ok(()) };
-                    list
-                }
-            };
-            if list.mark(|id| Some(id) != except) && !self.table.replace_list(call, &mut list).await? {
-                pauses.next().await?;
-                continue;
-            }
-            let mut ending = list.ending();
-            if ending.len() <= ENDED_AT_ONCE {
-                self.end_marked(call, &mut list, &ending).await?;
-                return Ok(());
-            }
-            ending.truncate(ENDED_AT_ONCE);
-            let is_current = self.end_marked(call, &mut list, &ending).await?;
-            read = is_current.then_some(list);
+        let Some(list) = self.table.list(call, subject).await? else { return Ok(()) };
+        let chains: Vec<_> =
+            list.live().filter(|(_, entry)| Some(&entry.key) != except).map(|(chain, _)| chain).collect();
+        if chains.is_empty() {
+            let doomed: Vec<_> = list.doomed().collect(); // an earlier revocation has not come to its end
+            return self.end_all(call, subject, &doomed).await;
         }
+        self.mark_and_end(call, subject, &chains).await
     }
 
-    /// Ends one session by its loggable ID, for example from a log; or the session that it has become by renewals, as long
-    /// as DynamoDB has not deleted their tombstones: for an hour at least. A session that does not exist is not an error.
+    /// Ends one session by its loggable ID, for example from a log; or the session that it has become by renewals and logins, as
+    /// long as DynamoDB has not deleted their tombstones: for an hour at least. A session that does not exist is not an error.
+    ///
+    /// It runs in a task of its own, as [`revoke_all`](Self::revoke_all) does.
     ///
     /// # Errors
     /// [`Error::Unavailable`] and [`Error::Misconfigured`] from the table.
     pub async fn revoke(&self, id: &LoggableId) -> Result<(), Error> {
-        let mut call = Call::of(id, &*self.clock);
-        let revoked = self.clear_and_follow(&mut call, id, &Preconditions::default(), u64::MAX).await;
-        found(call.end(revoked, Event::Revoked))?;
-        Ok(())
+        let (sessions, id) = (self.clone(), id.clone());
+        in_own_task(async move {
+            let mut call = Call::of(&id, &*sessions.clock);
+            let revoked =
+                sessions.clear_and_follow(&mut call, &id, &Preconditions::default(), u64::MAX).await;
+            found(call.end(revoked, Event::Revoked)).map(drop)
+        })
+        .await
     }
 }

@@ -53,10 +53,10 @@ async fn odd_numbers_escapes_key_order_and_spaces_survive() {
         "{ }",
         "{\"b\":1,\"a\":2,\"B\":3}",
         "{\"a\":1,\"a\":2}",
-        "{\"a\":0.1000,\"b\":1E+2,\"c\":-0,\"d\":-0.0,\"e\":1e999,\"f\":-1e-999}",
+        "{\"a\":0.1000,\"b\":1E+2,\"c\":-0,\"d\":-0.0,\"e\":1e308,\"f\":-1e-999}",
         "{\"a\":123456789012345678901234567890.123456789012345678901234567890}",
         "{\"a\":9007199254740993,\"b\":18446744073709551617}",
-        r#"{"a":"\u0041\/\"\\\b\f\n\r\t","\u00e9":"é","emoji":"\ud83c\udf6a🍪","lone":"\ud800"}"#,
+        r#"{"a":"\u0041\/\"\\\b\f\n\r\t","\u00e9":"é","emoji":"\ud83c\udf6a🍪"}"#,
         "{\"\":\"\",\" \":null,\"nul\":\"\\u0000\",\"del\":\"\u{7f}\",\"bom\":\"\u{feff}\",\"ls\":\"\u{2028}\"}",
         "{\n\t\"a\" : [ 1 , 2 ,\r\n { } , [ ] ] }",
         "{\"data\":{\"data\":{}},\"session_id\":\"x\",\"created\":0}",
@@ -66,7 +66,35 @@ async fn odd_numbers_escapes_key_order_and_spaces_survive() {
     }
 }
 
-/// JSON text in all spellings that the grammar allows.
+/// RFC 7493, sections 2.1 and 2.2. Behind the authorizer such data would be an error of API Gateway's.
+#[tokio::test]
+async fn what_other_json_readers_refuse_is_400_in_every_call() {
+    let service = Service::start().await;
+    let id = service.create(json!({ "a": 1 })).await;
+    for (data, what) in [
+        (r#"{"a":"\ud800"}"#, "half a surrogate pair"),
+        (r#"{"\udfff":1}"#, "half a surrogate pair"),
+        (r#"{"a":1e400}"#, "a number beyond the range of a 64-bit float"),
+        (r#"{"a":[-1E309]}"#, "a number beyond the range of a 64-bit float"),
+    ] {
+        let body = format!("{{\"data\":{data}}}");
+        let login = format!("{{\"data\":{data},\"subject\":\"alice\"}}");
+        let calls = [
+            service.post().text(&body),
+            service.put().id(&id).text(&body),
+            service.post_renew().id(&id).text(&body),
+            service.post_renew().id(&id).text(&login),
+            service.post_renew().text(&login),
+        ];
+        for call in calls {
+            let detail = call.send().await.problem(400);
+            assert_eq!(detail, format!("the data has {what}, which other JSON readers do not accept"));
+        }
+    }
+    assert_eq!(service.load(&id).await.data(), json!({ "a": 1 }));
+}
+
+/// JSON text in all spellings that the grammar allows, but for what RFC 7493 leaves out.
 fn json_object() -> impl Strategy<Value = String> {
     let space = prop_oneof![4 => Just(""), 1 => Just(" "), 1 => Just("\n\t")];
     let string = proptest::collection::vec(
@@ -80,14 +108,14 @@ fn json_object() -> impl Strategy<Value = String> {
                 Just("\\n"),
                 Just("\\u0000"),
                 Just("\\ud83c\\udf6a"),
-                Just("\\uDFFF"),
+                Just("\\uDBFF\\udfff"),
             ]
             .prop_map(str::to_owned),
         ],
         0..8,
     )
     .prop_map(|parts| format!("\"{}\"", parts.concat()));
-    let number = "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,4})?";
+    let number = "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,20})?([eE][+-]?([0-9]{1,2}|1[0-9]{2}|2[0-6][0-9]))?";
     let leaf = prop_oneof![string.clone(), number, Just("true".to_owned()), Just("null".to_owned())];
     let value = leaf.prop_recursive(4, 40, 5, move |inner| {
         let member =

@@ -88,13 +88,25 @@ async fn a_store_creates_a_session_under_an_id_that_no_record_has() {
     in_use().await; // a tombstone
     assert!(service.load(&id).await.status == 404);
 
-    // Its response is lost: a second attempt could take the record for that of another program.
-    let id: SessionId = "AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap();
-    service.proxy.on_next(async |body| Action::Lose(body, Loss::Reset));
-    let created = service.sessions.create_under_given_id(&id, json!({ "n": 3 }), options()).await;
-    assert!(matches!(created, Err(Error::Unavailable(_))), "{created:?}");
-    service.clock.advance(7200);
-    assert!(service.sessions.load::<Value>(&id).await.unwrap().is_none());
+    // Its response is lost: the retry finds the record of its own attempt, and not that of another program.
+    for options in [options(), CreateOptions::default()] {
+        let id: SessionId =
+            format!("AAAAAAAAAAAAAAAAAAAA{}A", u8::from(options.subject.is_some())).parse().unwrap();
+        service.proxy.on_next(async |body| Action::Lose(body, Loss::Reset));
+        let created = service.sessions.create_under_given_id(&id, json!({ "n": 3 }), options).await.unwrap();
+        assert_eq!(created.id().expose(), id.expose());
+        assert_eq!(service.load(&id).await.data(), json!({ "n": 3 }));
+    }
+    // The attempt was not carried out, and meanwhile another program has created a session under the same ID.
+    let id: SessionId = "BAAAAAAAAAAAAAAAAAAAAA".parse().unwrap();
+    let (other, taken) = (service.other_manager(service.sessions.config().clone()), id.clone());
+    service.proxy.on_next(async move |_| {
+        other.create_under_given_id(&taken, json!({ "n": 4 }), Timeouts::default()).await.unwrap();
+        Action::Reset
+    });
+    let created = service.sessions.create_under_given_id(&id, json!({ "n": 3 }), Timeouts::default()).await;
+    assert!(matches!(created, Err(Error::IdInUse)), "{created:?}");
+    assert_eq!(service.load(&id).await.data(), json!({ "n": 4 }));
 }
 
 #[tokio::test]
@@ -152,12 +164,8 @@ async fn data_that_cannot_be_written_or_read_is_an_error_with_its_source() {
 async fn a_part_can_be_updated_under_a_condition() {
     let service = Service::start().await;
     let session = service.sessions.create(json!({ "a": 1 })).await.unwrap();
-    let update = |preconditions| Update::<Value> {
-        data: None,
-        idle_timeout_seconds: Some(9),
-        absolute_timeout_seconds: None,
-        preconditions,
-    };
+    let update =
+        |preconditions| Update::<Value> { idle_timeout_seconds: Some(9), preconditions, ..Update::default() };
     let stale = Preconditions { if_match: Some("\"stale\"".parse().unwrap()), if_none_match: None };
     assert!(matches!(service.sessions.update(session.id(), update(stale)).await, Err(Error::Changed)));
     let current = Preconditions::if_match(session.etag().clone());

@@ -2,13 +2,13 @@
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_web_session::{Config, Error, SessionId};
+use dynamodb_web_session::{Config, Error, SealMode, SessionId};
 use serde_json::{Value, json};
 
 use crate::harness::Service;
 
 fn sealed() -> Config {
-    Config { seal: true, ..Config::default() }
+    Config { seal: SealMode::On, ..Config::default() }
 }
 
 async fn stored(service: &Service, id: &SessionId) -> Vec<u8> {
@@ -90,25 +90,64 @@ async fn a_changed_or_moved_value_is_a_corrupt_record() {
     assert_eq!(service.load(&id).await.data(), json!({ "a": 3 }));
 }
 
-/// It can be switched on and off over live sessions.
+/// Whoever can write to the table but does not know the ID must not be able to choose the data.
 #[tokio::test]
-async fn sealed_and_plain_records_are_read_whatever_the_setting_and_written_by_it() {
+async fn plain_or_deflated_data_in_place_of_sealed_data_is_a_corrupt_record() {
+    let service = Service::with(sealed()).await;
+    let plain = Service::start().await;
+    let forged = plain.create(json!({ "role": "root" })).await;
+    let deflated = plain.create(json!({ "role": "root ".repeat(500) })).await;
+    for forgery in [&forged, &deflated] {
+        let value = plain.record(forgery).await.unwrap()["data"].clone();
+        let id = service.create_with(json!({ "data": { "role": "user" }, "subject": "alice" })).await;
+        service.tamper(&id, "data", value).await;
+        service.load(&id).await.problem(500);
+        service.renew(&id).await.problem(500);
+        let login = service.post_renew().id(&id).json(&json!({ "subject": "alice" })).send().await;
+        login.problem(500);
+        let error = service.sessions.peek::<Value>(&id).await.unwrap_err();
+        assert!(matches!(error, Error::CorruptRecord("data")), "{error:?}");
+    }
+}
+
+/// A tag that was exchanged would let a save with `If-Match` overwrite what its sender has not seen.
+#[tokio::test]
+async fn a_changed_tag_is_a_corrupt_record() {
+    let service = Service::with(sealed()).await;
+    let id = service.create(json!({ "a": 1 })).await;
+    let first = service.record(&id).await.unwrap()["etag"].clone();
+    service.save(&id, json!({ "data": { "a": 2 } })).await.assert_status(204);
+    service.tamper(&id, "etag", first).await;
+    service.load(&id).await.problem(500);
+}
+
+/// From plain to sealed by way of `migrate`, and back at any time.
+#[tokio::test]
+async fn a_change_of_mode_keeps_sessions_in_both_directions() {
     let service = Service::start().await;
     let plain = &service.sessions;
-    let sealing = service.other_manager(Config { seal: true, ..plain.config().clone() });
+    let with = |seal| service.other_manager(Config { seal, ..plain.config().clone() });
+    let (migrating, sealing) = (with(SealMode::Migrate), with(SealMode::On));
     let data = json!({ "text": "apple ".repeat(500) });
-    for (writer, reader, is_sealed) in [(plain, &sealing, true), (&sealing, plain, false)] {
+    for (writer, reader, is_sealed) in [
+        (plain, &migrating, true),
+        (&migrating, &sealing, true),
+        (&sealing, &migrating, true),
+        (&sealing, plain, false),
+    ] {
         let created = writer.create(data.clone()).await.unwrap();
         let mut session = reader.load::<Value>(created.id()).await.unwrap().unwrap();
         assert_eq!((&session.data, session.etag()), (&data, created.etag()));
         reader.save_if_unchanged(&mut session).await.unwrap();
         assert_eq!(stored(&service, created.id()).await[0] == 0x16, is_sealed, "deflated or sealed");
-        let loaded = writer.load::<Value>(created.id()).await.unwrap().unwrap();
-        assert_eq!((&loaded.data, loaded.etag()), (&data, session.etag()));
-        let renewed = writer.renew::<Value>(created.id()).await.unwrap().unwrap();
-        assert_eq!(stored(&service, renewed.id()).await[0] == 0x16, !is_sealed);
+        let renewed = reader.renew::<Value>(created.id()).await.unwrap().unwrap();
+        assert_eq!(stored(&service, renewed.id()).await[0] == 0x16, is_sealed);
         assert_eq!(reader.load::<Value>(renewed.id()).await.unwrap().unwrap().data, data);
     }
+    let before = plain.create(data.clone()).await.unwrap();
+    assert!(matches!(sealing.load::<Value>(before.id()).await, Err(Error::CorruptRecord("data"))));
+    let renewed = migrating.renew::<Value>(before.id()).await.unwrap().unwrap();
+    assert_eq!(sealing.load::<Value>(renewed.id()).await.unwrap().unwrap().data, data);
 }
 
 #[tokio::test]
@@ -123,7 +162,7 @@ async fn the_largest_data_fits_an_item_when_it_is_sealed() {
 
 #[tokio::test]
 async fn a_peek_is_no_use_of_the_session() {
-    for seal in [false, true] {
+    for seal in [SealMode::Off, SealMode::On] {
         let service = Service::with(Config { seal, ..Config::default() }).await;
         let id = service.create(json!({ "a": 1 })).await;
         let before = service.record(&id).await;

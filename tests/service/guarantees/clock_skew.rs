@@ -1,7 +1,7 @@
 //! Machines whose clocks differ: a session outlives its deadline by at most the difference, and stays dead afterwards.
 
 use dynamodb_web_session::{
-    Clock, Config, Error, ManualClock, Preconditions, SessionId, SessionManager, Timeouts, Timestamp, Update,
+    Clock, Config, Error, ManualClock, SessionId, SessionManager, Timeouts, Timestamp, Update,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Proptest, TestCaseError, TestRunner};
@@ -80,12 +80,7 @@ async fn replay(service: &Service, steps: &[Step]) -> Result<(), TestCaseError> 
 
 /// The ID of the session after the call, if it is alive.
 async fn call(sessions: &SessionManager, id: &SessionId, call: Call) -> Option<SessionId> {
-    let mut update = Update::<Value> {
-        data: None,
-        idle_timeout_seconds: None,
-        absolute_timeout_seconds: None,
-        preconditions: Preconditions::default(),
-    };
+    let mut update = Update::<Value>::default();
     let saved = match call {
         Call::Load => return sessions.load::<Value>(id).await.unwrap().map(|session| session.id().clone()),
         Call::Renew => return sessions.renew::<Value>(id).await.unwrap().map(|session| session.id().clone()),

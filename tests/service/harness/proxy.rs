@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Frame, Incoming};
@@ -59,6 +60,8 @@ struct State {
     operations: Mutex<Vec<String>>,
     next: Mutex<VecDeque<NextAction>>,
     rule: Mutex<Option<Rule>>,
+    /// How long a request and a response are on their way, each.
+    latency: Mutex<Duration>,
 }
 
 impl Proxy {
@@ -71,6 +74,7 @@ impl Proxy {
             operations: Mutex::default(),
             next: Mutex::default(),
             rule: Mutex::default(),
+            latency: Mutex::default(),
         });
         tokio::spawn(serve(listener, Arc::clone(&state)));
         Self { url, state }
@@ -98,6 +102,11 @@ impl Proxy {
     /// Sets the action for every further request that [`on_next`](Self::on_next) sets none for.
     pub fn on_every(&self, rule: impl Fn(String) -> Action + Send + 'static) {
         *self.state.rule.lock().unwrap() = Some(Box::new(rule));
+    }
+
+    /// Makes each request and each response take this long.
+    pub fn delay_each_way(&self, latency: Duration) {
+        *self.state.latency.lock().unwrap() = latency;
     }
 
     /// Responds to the next `times` requests with a DynamoDB error.
@@ -151,6 +160,8 @@ async fn forward(state: &State, request: Request<Incoming>) -> Result<Response<C
         Action::Reset => return Err(Dropped),
     };
 
+    let latency = *state.latency.lock().unwrap();
+    tokio::time::sleep(latency).await;
     let mut headers = head.headers;
     headers.remove(HOST);
     headers.remove(CONTENT_LENGTH);
@@ -162,6 +173,7 @@ async fn forward(state: &State, request: Request<Incoming>) -> Result<Response<C
         }
     }
     let mut body = upstream.bytes().await.unwrap().to_vec();
+    tokio::time::sleep(latency).await;
     // DynamoDB sends this header; some emulators do not.
     response = response.header(CHECKSUM, crc32fast::hash(&body).to_string());
     let end = match loss {

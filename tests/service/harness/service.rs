@@ -9,7 +9,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime::client::retries::RetryPartition;
 use dynamodb_web_session::{
-    Clock, Config, ManualClock, SessionId, SessionManager, Subject, SystemClock, Timeouts, create_table,
+    AtMaxPerSubject, Clock, Config, ManualClock, SealMode, SessionId, SessionManager, Subject, SystemClock,
+    Timeouts, create_table,
 };
 use local::{Gateway, Template};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -24,6 +25,8 @@ use super::proxy::Proxy;
 
 /// A running service with its own table and a manual clock.
 pub struct Service {
+    /// The URL of the table service.
+    pub endpoint: String,
     pub clock: ManualClock,
     pub proxy: Proxy,
     pub table: String,
@@ -59,12 +62,10 @@ impl Service {
         let table = unique_table_name();
         create_table(&dynamodb, &table).await.unwrap();
 
-        let proxy = Proxy::before(endpoint).await;
+        let proxy = Proxy::before(endpoint.clone()).await;
         let clock = ManualClock::starting_at(SystemClock.now());
         let config = Config { table_name: table.clone(), ..config };
-        // The SDK has one retry budget for each process; here each service gets its own.
-        let client = embedded::client(&proxy.url).await.unwrap().config().to_builder();
-        let client = Client::from_conf(client.retry_partition(RetryPartition::new(table.clone())).build());
+        let client = client_through(&proxy).await;
         let sessions = SessionManager::new(client, config).unwrap().with_clock(clock.clone());
         let (url, host) = match std::env::var("SESSION_HOST") {
             Ok(program) => {
@@ -82,12 +83,20 @@ impl Service {
         };
         // The server closes a connection after 30 idle seconds, which can race with a call on it.
         let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(10)).build().unwrap();
-        Self { clock, proxy, table, dynamodb, sessions, url, http, host }
+        Self { endpoint, clock, proxy, table, dynamodb, sessions, url, http, host }
     }
 
     /// The same sessions through the crate, with other settings.
     pub fn other_manager(&self, config: Config) -> SessionManager {
         SessionManager::new(self.dynamodb.clone(), config).unwrap().with_clock(self.clock.clone())
+    }
+
+    /// The same sessions for another caller, whose requests pass through a proxy of its own.
+    pub async fn caller(&self) -> (SessionManager, Proxy) {
+        let proxy = Proxy::before(self.endpoint.clone()).await;
+        let client = client_through(&proxy).await;
+        let sessions = SessionManager::new(client, self.sessions.config().clone()).unwrap();
+        (sessions.with_clock(self.clock.clone()), proxy)
     }
 
     pub fn request(&self, method: Method) -> Call {
@@ -221,6 +230,12 @@ impl Service {
     }
 }
 
+/// A client with a retry budget of its own. The SDK has one for each process.
+async fn client_through(proxy: &Proxy) -> Client {
+    let client = embedded::client(&proxy.url).await.unwrap().config().to_builder();
+    Client::from_conf(client.retry_partition(RetryPartition::new(proxy.url.clone())).build())
+}
+
 /// Cookie transport, otherwise the default settings.
 pub fn cookies() -> Settings {
     Settings { id_transport: IdTransport::Cookie, ..Settings::default() }
@@ -230,6 +245,15 @@ pub fn cookies() -> Settings {
 /// and prints its URL.
 async fn start_host(program: &str, endpoint: &str, config: &Config) -> (String, Child) {
     let Timeouts { idle_seconds, absolute_seconds } = config.timeouts;
+    let seal = match config.seal {
+        SealMode::Off => "false",
+        SealMode::On => "true",
+        SealMode::Migrate => "migrate",
+    };
+    let at_max = match config.at_max_per_subject {
+        AtMaxPerSubject::Refuse => "refuse",
+        AtMaxPerSubject::EndOldest => "end-oldest",
+    };
     let mut words = program.split_whitespace();
     let mut host = Command::new(words.next().unwrap());
     host.args(words)
@@ -246,7 +270,8 @@ async fn start_host(program: &str, endpoint: &str, config: &Config) -> (String, 
         .env("SESSION_MAX_TIMEOUT_SECONDS", config.max_timeout_seconds.to_string())
         .env("SESSION_TOUCH_INTERVAL_SECONDS", config.touch_interval_seconds.to_string())
         .env("SESSION_MAX_PER_SUBJECT", config.max_per_subject.to_string())
-        .env("SESSION_SEAL", config.seal.to_string());
+        .env("SESSION_AT_MAX_PER_SUBJECT", at_max)
+        .env("SESSION_SEAL", seal);
     let mut host = host.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let mut url = String::new();
     BufReader::new(host.stdout.take().unwrap()).read_line(&mut url).await.unwrap();

@@ -122,7 +122,7 @@ async fn answer(
         *response.status_mut() = StatusCode::OK;
         Ok(response)
     };
-    Ok(service::answer(service, &request, read_all).await)
+    Ok(service::answer(service, &request, request.method().clone(), read_all).await)
 }
 
 fn event_of(bytes: &[u8]) -> Option<String> {

@@ -1,0 +1,145 @@
+//! Logs a user in.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::in_time;
+use super::renew::{Check, Moved, check, parse};
+use crate::call::Call;
+use crate::dynamodb::record::Record;
+use crate::dynamodb::renew::Unchanged;
+use crate::error::Error;
+use crate::id::{AsSessionId, SessionId};
+use crate::manager::SessionManager;
+use crate::pauses::Pauses;
+use crate::report::Event;
+use crate::session::{CreateOptions, LogIn, LoggedIn};
+use crate::subject::Subject;
+use crate::timeouts::Timeouts;
+
+/// After so many saves have come between the two requests of a login, the data that was read goes on: whoever keeps saving to
+/// the old ID must not be able to hold the login up.
+const OVERTAKEN: u32 = 2;
+
+impl SessionManager {
+    /// Makes a session that of `subject`, under a new ID, with new data and timeouts if they are given: all of it in one
+    /// transaction, or nothing. The session keeps the rest: its data, its creation and its timeouts. If it has ended, or there
+    /// was none, the subject gets a new session, with none of the old data.
+    ///
+    /// Call it after the user was authenticated (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege
+    /// Level Change"). An ID that an attacker knew before is of no use after it. When it fails, the old session is as it was.
+    /// For a minute, a [`clear`](Self::clear) of the old ID ends the new session too: a second click on "Log out" does.
+    ///
+    /// Cancelled, it may have been carried out: then the user has to log in again.
+    ///
+    /// # Errors
+    /// [`Error::TooManySessions`]; [`Error::DataTooLarge`], [`Error::DataTooDeep`], [`Error::DataNotPortable`],
+    /// [`Error::Serialize`] and [`Error::TimeoutOutOfRange`] for what is given; [`Error::Changed`] when a precondition does not
+    /// hold; [`Error::Deserialize`] when the data is not a `T`; [`Error::Unavailable`] and [`Error::Misconfigured`] from the
+    /// table; [`Error::Randomness`].
+    pub async fn log_in<T: Serialize + DeserializeOwned>(
+        &self,
+        id: &(impl AsSessionId + ?Sized),
+        subject: Subject,
+        options: LogIn<T>,
+    ) -> Result<LoggedIn<T>, Error> {
+        let id = id.as_session_id();
+        let mut call = self.call_for(id.as_deref()).for_subject(Some(&subject));
+        let mut event = Event::LoggedIn;
+        let logged_in = async {
+            let options = self.encode_log_in(options)?;
+            let (new, record, is_new) =
+                in_time(self.log_in_record(&mut call, id.as_deref(), &subject, (&options, check::<T>)))
+                    .await?;
+            if is_new {
+                event = Event::Created;
+                call.report.session = Some(new.loggable().clone());
+                call.report.new_session = None;
+            }
+            let data = parse(&record.data)?;
+            Ok(LoggedIn { session: record.into_session(new, data), is_new })
+        }
+        .await;
+        call.end(logged_in, event)
+    }
+
+    async fn log_in_record(
+        &self,
+        call: &mut Call<'_>,
+        id: Option<&SessionId>,
+        subject: &Subject,
+        (options, check): (&LogIn<String>, Check),
+    ) -> Result<(SessionId, Record, bool), Error> {
+        if let Some(id) = id {
+            match self.move_to_subject(call, id, subject, (options, check)).await {
+                Err(Error::NotFound(_)) => {}
+                moved => return moved.map(|(id, record)| (id, record, false)),
+            }
+        }
+        if options.preconditions.if_match.is_some() {
+            return Err(Error::Changed); // there is no data that it could match
+        }
+        let create = CreateOptions {
+            subject: Some(subject.clone()),
+            idle_timeout_seconds: options.idle_timeout_seconds,
+            absolute_timeout_seconds: options.absolute_timeout_seconds,
+            absolute_deadline: None,
+        };
+        let data = options.data_if_new.as_ref().or(options.data.as_ref());
+        let data = data.cloned().unwrap_or_else(|| "{}".to_owned());
+        let timeouts = self.timeouts_of(&create, call.now())?;
+        let record = Record::new(data, timeouts, create.subject, call.now())?;
+        check(&record.data)?;
+        let (id, record) = self.insert(call, None, record).await?;
+        Ok((id, record, true))
+    }
+
+    async fn move_to_subject(
+        &self,
+        call: &mut Call<'_>,
+        id: &SessionId,
+        subject: &Subject,
+        (options, check): (&LogIn<String>, Check),
+    ) -> Result<(SessionId, Record), Error> {
+        self.burn_doubtful(call, subject).await?;
+        let mut list_expires = self.list_expires(call);
+        let mut pauses = Pauses::of_conflicts();
+        let mut overtaken = 0;
+        loop {
+            let record = self.table.get(call, id).await?;
+            if !options.preconditions.hold(&record.etag) {
+                return Err(Error::Changed);
+            }
+            let kept = record.timeouts();
+            let timeouts = Timeouts {
+                idle_seconds: options.idle_timeout_seconds.unwrap_or(kept.idle_seconds),
+                absolute_seconds: options.absolute_timeout_seconds.unwrap_or(kept.absolute_seconds),
+            };
+            let data = options.data.as_ref().unwrap_or(&record.data).clone();
+            let mut moved = record.moved(data, timeouts.clamped(), Some(subject.clone()), call.now())?;
+            check(&moved.data)?;
+            let new = self.new_id()?;
+            // A login brings its own data, so it does not matter who has saved meanwhile.
+            let brings_all = options.data.is_some() && options.preconditions == Default::default();
+            let unchanged =
+                if brings_all || overtaken >= OVERTAKEN { Unchanged::Chain } else { Unchanged::All };
+            let names = (id, &record, &new);
+            match self.move_record(call, names, &mut moved, unchanged, &mut list_expires).await? {
+                Moved::Done => return Ok((new, moved)),
+                Moved::Again => overtaken += 1,
+            }
+            self.pause(call, &mut pauses).await?;
+        }
+    }
+
+    fn encode_log_in<T: Serialize>(&self, options: LogIn<T>) -> Result<LogIn<String>, Error> {
+        self.validate_timeouts(options.idle_timeout_seconds, options.absolute_timeout_seconds)?;
+        Ok(LogIn {
+            data: options.data.map(|data| self.encode(&data)).transpose()?,
+            data_if_new: options.data_if_new.map(|data| self.encode(&data)).transpose()?,
+            idle_timeout_seconds: options.idle_timeout_seconds,
+            absolute_timeout_seconds: options.absolute_timeout_seconds,
+            preconditions: options.preconditions,
+        })
+    }
+}
