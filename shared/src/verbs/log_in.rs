@@ -111,12 +111,16 @@ impl SessionManager {
                 return Err(Error::Changed);
             }
             let kept = record.timeouts();
-            let timeouts = Timeouts {
-                idle_seconds: options.idle_timeout_seconds.unwrap_or(kept.idle_seconds),
-                absolute_seconds: options.absolute_timeout_seconds.unwrap_or(kept.absolute_seconds),
+            let timeouts = match (options.idle_timeout_seconds, options.absolute_timeout_seconds) {
+                (None, None) => kept,
+                (idle, absolute) => Timeouts {
+                    idle_seconds: idle.unwrap_or(kept.idle_seconds),
+                    absolute_seconds: absolute.unwrap_or(kept.absolute_seconds),
+                }
+                .clamped(),
             };
             let data = options.data.as_ref().unwrap_or(&record.data).clone();
-            let mut moved = record.moved(data, timeouts.clamped(), Some(subject.clone()), call.now())?;
+            let mut moved = record.moved(data, timeouts, Some(subject.clone()), call.now())?;
             check(&moved.data)?;
             let new = self.new_id()?;
             // A login brings its own data, so it does not matter who has saved meanwhile.

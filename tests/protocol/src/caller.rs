@@ -116,7 +116,8 @@ impl Caller {
     }
 
     /// Whether it has something left to do.
-    pub(crate) fn is_active(&self) -> bool {
+    #[must_use]
+    pub fn is_active(&self) -> bool {
         !self.has_stopped && self.at < self.script.len()
     }
 
@@ -137,7 +138,8 @@ impl Caller {
         self.left_behind.iter().copied()
     }
 
-    pub(crate) fn issued(&self) -> impl Iterator<Item = Key> + '_ {
+    /// The keys that were issued to it, in order.
+    pub fn issued(&self) -> impl Iterator<Item = Key> + '_ {
         self.issued.iter().copied()
     }
 
@@ -371,6 +373,10 @@ impl Caller {
                 } else {
                     list
                 };
+                if protocol.is(Mutant::RecordsBeforeMark) && matches!(verb, Verb::RevokeAll(..)) {
+                    self.step = Step::Forget { subject, chains };
+                    return None;
+                }
                 let mut doomed: Vec<_> = list.doomed().collect();
                 if matches!(verb, Verb::Clear(_)) {
                     doomed.retain(|(chain, _)| chains.contains(chain));
@@ -419,9 +425,6 @@ impl Caller {
         let old = (key, chain, before);
         self.step = match verb {
             Verb::SaveTimeouts(_) | Verb::SaveSubject(..) => Step::Save { old, subject, name },
-            _ if protocol.is(Mutant::LoginKeepsTheChain) && before != subject => {
-                Step::Move { old: (key, chain, subject), subject, name }
-            }
             _ => Step::Move { old, subject, name },
         };
         None

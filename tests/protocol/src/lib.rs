@@ -44,8 +44,8 @@ pub enum Mutant {
     LeaveWithoutContains,
     /// A save of another subject does not require the chain that it has read.
     SaveOfSubjectWithoutChain,
-    /// A renewal keeps its chain where the subject changes.
-    LoginKeepsTheChain,
+    /// A retry of a transaction is not known as such.
+    NoToken,
 }
 
 /// The callers, what they do, and what may go wrong.

@@ -200,7 +200,7 @@ impl Table {
             Request::Get(key) => Answer::Record(self.record(*key)),
             Request::GetList(subject) => Answer::List(self.list(*subject).clone()),
             Request::Transaction { token, old, new, is_put, changes } => {
-                if self.done.contains(token) {
+                if self.done.contains(token) && protocol.mutant != Some(Mutant::NoToken) {
                     return Answer::Done;
                 }
                 let answer = self.transact(*old, *new, *is_put, changes, protocol);
@@ -288,6 +288,12 @@ impl Table {
                 | Change::Leave(subject, _)) = *change;
                 return Answer::ListRefused(*change, self.list(subject).clone());
             }
+        }
+        if let Some((old, _)) = old
+            && let Record::Live { chain, subject: Some(subject) } = self.record(old)
+            && !self.list(subject).contains(chain)
+        {
+            self.broken = Some("a session whose chain is out has got another key, timeouts or subject");
         }
         let live = Record::Live { chain, subject };
         if is_put && let Some((old, read)) = old {

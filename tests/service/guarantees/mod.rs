@@ -8,5 +8,6 @@ mod faults;
 mod histories;
 mod invariants;
 mod model;
+mod protocol;
 mod races;
 mod revocation;
