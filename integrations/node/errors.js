@@ -27,6 +27,9 @@ InvalidTimeoutError.prototype.code = 'INVALID_TIMEOUT'
 class TooManySessionsError extends SessionError {}
 TooManySessionsError.prototype.code = 'TOO_MANY_SESSIONS'
 
+class RenewedTooOftenError extends SessionError {}
+RenewedTooOftenError.prototype.code = 'RENEWED_TOO_OFTEN'
+
 class IdInUseError extends SessionError {}
 IdInUseError.prototype.code = 'ID_IN_USE'
 
@@ -50,6 +53,7 @@ const classes = [
   DataTooLargeError,
   InvalidTimeoutError,
   TooManySessionsError,
+  RenewedTooOftenError,
   IdInUseError,
   UnavailableError,
   MisconfiguredError,

@@ -24,12 +24,17 @@ export interface Settings {
   maxDataBytes?: number
   /** Sessions that were created before this moment are dead. Default: none are. */
   notBefore?: Date | string
-  /** How many sessions a subject may have at once, 1 to 2,000. Default 2,000. */
+  /** How many sessions a subject may have at once, 1 to 1,000. Default 100. */
   maxPerSubject?: number
-  /** Whether one more is refused, with TooManySessionsError, or ends the oldest. Default `refuse`. */
+  /** Whether one more is refused, with TooManySessionsError, or ends the one that was used longest ago. Default `end-oldest`. */
   atMaxPerSubject?: 'refuse' | 'end-oldest'
-  /** Whether data is stored encrypted, under a key that only the session's ID yields. Default false. */
-  seal?: boolean
+  /** Applications that share a table and name their users alike have one each. Default: empty. */
+  subjectNamespace?: string
+  /**
+   * Whether data is stored encrypted, under a key that only the session's ID yields. `migrate` also accepts data that is not.
+   * Default false.
+   */
+  seal?: boolean | 'migrate'
   /** The DynamoDB endpoint, in place of AWS_ENDPOINT_URL_DYNAMODB. */
   endpointUrl?: string
   /** The Region, in place of that of the environment or the profile. */
@@ -62,12 +67,14 @@ export class Session {
   idleTimeoutSeconds: number
   /** The session ends this long after its creation. A change takes effect with the next save. */
   absoluteTimeoutSeconds: number
-  /** The session ID. It is a secret of the session's owner: it belongs into a cookie, not into a log or a URL. */
+  /** The session ID. It is a secret of the session's owner: it belongs in a cookie, not into a log or a URL. */
   readonly id: string
   /** The SHA-512 of the ID: the name of the session in logs and in the table. */
   readonly loggableId: string
   /** Whose session it is. */
   readonly subject: string | undefined
+  /** Whether the call that returned it has created it: `create`, or `logIn` where there was no session. */
+  readonly isNew: boolean
   readonly created: Date
   /** The earlier of the two deadlines. */
   readonly expires: Date
@@ -146,17 +153,32 @@ export class SessionManager {
   ): Promise<string>
 
   /**
-   * Gives a session a new ID and ends the old one, in one transaction. Call it at a login, with the `subject`. The absolute
-   * deadline stays. `undefined`: the session is dead, or another renewal was faster.
+   * Makes a session that of `subject`, such as a user's ID, under a new ID: in one transaction, or not at all. Call it when the
+   * user was authenticated. `data` replaces the session's data. If the session has ended, or there was none, the subject gets a
+   * new one with `dataIfNew`, or `data`, and none of the old data. Fails as `create` does, and with ChangedError.
    */
-  renew(
-    id: string | Session,
-    changes?: { data?: Data; subject?: string; ifMatch?: string },
-  ): Promise<Session | undefined>
+  logIn(
+    id: string | Session | null | undefined,
+    subject: string,
+    options?: {
+      data?: Data
+      dataIfNew?: Data
+      idleTimeoutSeconds?: number
+      absoluteTimeoutSeconds?: number
+      ifMatch?: string
+    },
+  ): Promise<Session>
 
   /**
-   * Ends a session at once. One that does not exist is not an error. When the session was renewed less than a minute ago,
-   * this ends it under its new ID. Returns whether this call has ended a live session, as far as it knows.
+   * Gives a session a new ID and ends the old one, in one transaction. Call it when privileges change; for a login there is
+   * `logIn`. The absolute deadline stays. Returns undefined if the session has ended, or another renewal was faster. Fails with
+   * RenewedTooOftenError after ten times in a minute.
+   */
+  renew(id: string | Session, changes?: { data?: Data; ifMatch?: string }): Promise<Session | undefined>
+
+  /**
+   * Ends a session at once. One that does not exist is not an error. If the session was renewed, this ends it under its new ID.
+   * Returns whether this call has ended a live session, as far as it knows.
    */
   clear(id: string | Session, options?: { ifMatch?: string }): Promise<boolean>
 
@@ -212,6 +234,8 @@ export class DataTooLargeError extends InvalidDataError {}
 export class InvalidTimeoutError extends SessionError {}
 /** The subject has as many sessions as the setting `maxPerSubject` allows. */
 export class TooManySessionsError extends SessionError {}
+/** The session was renewed ten times within a minute. It lives on under its ID. */
+export class RenewedTooOftenError extends SessionError {}
 /** A record has the ID that was given. */
 export class IdInUseError extends SessionError {}
 /** The table could not be reached, was throttled, or failed. A retry may help. An outage is not a logout. */

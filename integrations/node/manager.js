@@ -77,9 +77,11 @@ class Session {
   #native
   #data
   #hasData = false
+  #isNew
 
-  constructor(record) {
+  constructor(record, isNew) {
     if (!(record instanceof native.NativeSession)) throw new TypeError('create or load a session')
+    this.#isNew = isNew
     this.#take(record)
   }
 
@@ -120,6 +122,10 @@ class Session {
 
   get subject() {
     return this.#native.subject ?? undefined
+  }
+
+  get isNew() {
+    return this.#isNew
   }
 
   get created() {
@@ -183,23 +189,23 @@ class SessionManager {
 
   async create(data = {}, given = {}) {
     const chosen = options(given, 'subject', 'idleTimeoutSeconds', 'absoluteTimeoutSeconds')
-    return new Session(await this.#call('create', toJson(data), chosen))
+    return new Session(await this.#call('create', toJson(data), chosen), true)
   }
 
   async createUnderGivenId(id, data = {}, given = {}) {
     requireType('the session ID', id, 'string')
     const chosen = options(given, 'subject', 'idleTimeoutSeconds', 'absoluteTimeoutSeconds')
-    return new Session(await this.#call('createUnderGivenId', id, toJson(data), chosen))
+    return new Session(await this.#call('createUnderGivenId', id, toJson(data), chosen), true)
   }
 
   async load(id) {
     const record = await this.#call('load', idOf(id))
-    return record ? new Session(record) : undefined
+    return record ? new Session(record, false) : undefined
   }
 
   async peek(id) {
     const record = await this.#call('peek', idOf(id))
-    return record ? new Session(record) : undefined
+    return record ? new Session(record, false) : undefined
   }
 
   get maxTimeoutSeconds() {
@@ -221,10 +227,18 @@ class SessionManager {
     return this.#call('update', idOf(id), data === undefined ? undefined : toJson(data), chosen)
   }
 
+  async logIn(id, subject, { data, dataIfNew, ...given } = {}) {
+    requireType('the subject', subject, 'string')
+    const chosen = options(given, 'idleTimeoutSeconds', 'absoluteTimeoutSeconds', 'ifMatch')
+    const json = [data, dataIfNew].map((value) => (value === undefined ? undefined : toJson(value)))
+    const [record, isNew] = await this.#call('logIn', id == null ? undefined : idOf(id), subject, json, chosen)
+    return new Session(record, isNew)
+  }
+
   async renew(id, { data, ...given } = {}) {
-    const chosen = options(given, 'subject', 'ifMatch')
+    const chosen = options(given, 'ifMatch')
     const record = await this.#call('renew', idOf(id), data === undefined ? undefined : toJson(data), chosen)
-    return record ? new Session(record) : undefined
+    return record ? new Session(record, false) : undefined
   }
 
   async clear(id, given = {}) {

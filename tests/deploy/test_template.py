@@ -25,15 +25,13 @@ ROUTES = {
 }
 AUTHORIZERS = ("AuthorizeFunction", "AuthorizeOptionalFunction")
 ACTIONS = {
-    "Create": ["dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+    "Create": {"Fn::If": ["HasSubjects", ["dynamodb:PutItem", "dynamodb:UpdateItem"], ["dynamodb:PutItem"]]},
     "Load": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
-    "Save": ["dynamodb:UpdateItem"],
-    "Renew": [
-        "dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem",
-    ],
-    "Clear": ["dynamodb:DeleteItem"],
-    "List": ["dynamodb:BatchGetItem", "dynamodb:GetItem"],
-    "Revoke": ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"],
+    "Save": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
+    "Renew": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+    "Clear": ["dynamodb:UpdateItem"],
+    "List": ["dynamodb:GetItem"],
+    "Revoke": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
     "Authorize": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
     "AuthorizeOptional": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
 }
@@ -198,7 +196,7 @@ def test_every_setting_has_a_parameter_with_the_default_of_the_code(expanded):
     files = ("shared/src/config.rs", "service/src/settings.rs")
     code = "".join((ROOT / file).read_text().split("#[cfg(test)]")[0] for file in files)
     read = set(re.findall(r'"(SESSION_[A-Z_]+)"', code))
-    assert len(read) == 19
+    assert len(read) == 20
     # The Rust tests check that the defaults on this page match the code.
     page = dict(re.findall(r"^\| `(SESSION_[A-Z_]+)` \| `?([^`|]*?)`? \|", (ROOT / "docs/settings.md").read_text(), re.M))
     for name, function in of_type(expanded, "AWS::Lambda::Function").items():
@@ -253,7 +251,7 @@ def test_the_dashboard_shows_every_outcome_and_every_alarm(expanded):
     widgets = json.loads(body)["widgets"]
     metrics = [metric for widget in widgets for metric in widget["properties"].get("metrics", [])]
     shown = {name for namespace, name, *_ in metrics if namespace == "dynamodb-web-session"}
-    assert len(outcomes()) == 20
+    assert len(outcomes()) == 23
     assert shown == outcomes() | {"read_units", "write_units"}
     (alarms,) = [widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm"]
     assert alarms == [f"${{{name}.Arn}}" for name in of_type(expanded, "AWS::CloudWatch::Alarm")]
@@ -262,7 +260,7 @@ def test_the_dashboard_shows_every_outcome_and_every_alarm(expanded):
 def test_the_alarms_watch_existing_metrics_and_notify_the_topic(expanded):
     alarms = of_type(expanded, "AWS::CloudWatch::Alarm")
     unknown = alarms["UnknownIdsAlarm"]
-    code = (ROOT / "service/src/log.rs").read_text()
+    code = (ROOT / "service/src/metrics.rs").read_text()
     assert f'NAMESPACE: &str = "{unknown["Namespace"]}"' in code and unknown["MetricName"] in outcomes()
     assert unknown["Dimensions"] == [{"Name": "table", "Value": {"Ref": "SessionTable"}}]
     assert 'dimensions: [["table"]]' in code
@@ -273,6 +271,11 @@ def test_the_alarms_watch_existing_metrics_and_notify_the_topic(expanded):
     functions = {m["Dimensions"][0]["Value"]["Ref"] for m in watched if m["Namespace"] == "AWS/Lambda"}
     assert functions == {*ROUTES.values(), "AuthorizeFunction"}
     assert {m["MetricName"] for m in watched if m["Namespace"] == "AWS/DynamoDB"} == {"ReadThrottleEvents", "WriteThrottleEvents"}
+    metrics = [m["Fn::If"][1] if "Fn::If" in m else m for m in alarms["AuthorizerAlarm"]["Metrics"]]
+    watched = [m["MetricStat"]["Metric"] for m in metrics if "MetricStat" in m]
+    assert {(m["Dimensions"][0]["Value"]["Ref"], m["MetricName"]) for m in watched} == {
+        (name, metric) for name in AUTHORIZERS for metric in ("Errors", "Throttles")
+    }
     for alarm in alarms.values():
         assert alarm["TreatMissingData"] == "notBreaching"
         assert alarm["AlarmActions"] == {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
@@ -287,10 +290,11 @@ def test_every_parameter_is_used(template):
 
 
 def test_a_call_ends_before_the_function_times_out(expanded):
-    code = (ROOT / "shared/src/dynamodb/client.rs").read_text()
-    (operation,) = re.findall(r"\.operation_timeout\(Duration::from_secs\((\d+)\)\)", code)
+    code = (ROOT / "shared/src/time_limits.rs").read_text()
+    limit = {name: int(seconds) for name, seconds in re.findall(r"(\w+): Duration = Duration::from_secs\((\d+)\)", code)}
+    longest = max(limit["CALL"], limit["REQUESTS_WITHIN"] + limit["OPERATION"], 2 * limit["OPERATION"])
     for function in of_type(expanded, "AWS::Lambda::Function").values():
-        assert 2 * int(operation) + 1 < function["Timeout"] < 30
+        assert longest < function["Timeout"] < 30
 
 
 @mock_aws

@@ -242,7 +242,7 @@ impl NativeManager {
         subject: String,
         json: (Option<String>, Option<String>),
         options: Options,
-    ) -> napi::Result<PromiseRaw<'env, NativeSession>> {
+    ) -> napi::Result<PromiseRaw<'env, (NativeSession, bool)>> {
         let subject = self::subject(subject)?;
         let log_in = LogIn {
             data: json.0.map(text).transpose()?,
@@ -253,7 +253,7 @@ impl NativeManager {
         };
         let id: Option<SessionId> = id.and_then(|text| text.parse().ok());
         let log_in = |sessions: SessionManager| async move { sessions.log_in(&id, subject, log_in).await };
-        self.call(env, log_in, |logged_in| NativeSession(logged_in.session))
+        self.call(env, log_in, |logged_in| (NativeSession(logged_in.session), logged_in.is_new))
     }
 
     #[napi]

@@ -71,7 +71,7 @@ test('arguments of the wrong type are type errors', async () => {
   for (const subject of ['', 'x'.repeat(257)]) await assert.rejects(sessions.create({}, { subject }), TypeError)
   await assert.rejects(sessions.revoke('not a loggable ID'), TypeError)
   await assert.rejects(sessions.update(await sessions.create(), { data: 1, ifMatch: 'no tag' }), TypeError)
-  assert.throws(() => new SessionManager({ unknown: 1 }), TypeError)
+  assert.throws(() => new SessionManager({ unknown: 1 }), ConfigurationError)
   assert.throws(() => new SessionManager({ idBytes: [1] }), TypeError)
   assert.throws(() => new SessionManager({ clock: {} }))
 })

@@ -9,7 +9,7 @@
 const { createServer } = require('node:http')
 const { ManualClock, SessionError, SessionManager } = require('dynamodb-web-session')
 
-const STATUSES = { NOT_FOUND: 404, CHANGED: 412, TOO_MANY_SESSIONS: 409, UNAVAILABLE: 503 }
+const STATUSES = { NOT_FOUND: 404, CHANGED: 412, TOO_MANY_SESSIONS: 409, RENEWED_TOO_OFTEN: 429, UNAVAILABLE: 503 }
 
 const clock = new ManualClock(0)
 const sessions = new SessionManager({ clock })
@@ -47,7 +47,11 @@ const VERBS = {
     await sessions.clear(id, { ifMatch })
     return [204]
   },
-  'POST /session/renew': async (id, ifMatch, body) => found(await sessions.renew(id, { ...body, ifMatch })),
+  'POST /session/renew': async (id, ifMatch, { subject, ...body }) => {
+    if (subject === undefined) return found(await sessions.renew(id, { ...body, ifMatch }))
+    const session = await sessions.logIn(id, subject, { ...camelCase(body), ifMatch })
+    return [session.isNew ? 201 : 200, session.etag, document(session)]
+  },
   'POST /session/list': async (id, ifMatch, { subject }) => {
     const listed = await sessions.sessionsOf(subject)
     return [200, undefined, { sessions: listed.map(({ loggableId }) => ({ loggable_session_id: loggableId })) }]

@@ -3,7 +3,7 @@
 from flask import Flask, redirect, request, session
 
 from dynamodb_web_session import TooManySessionsError
-from dynamodb_web_session.flask import DynamoDbSessions, log_out_everywhere, renew
+from dynamodb_web_session.flask import DynamoDbSessions, log_in, log_out_everywhere
 
 app = Flask(__name__)
 app.config.update(SESSION_COOKIE_SAMESITE="Lax")  # and SESSION_COOKIE_SECURE=True where it is served over HTTPS
@@ -27,9 +27,9 @@ def visit():
 
 @app.post("/login")
 def login():  # after the password was verified
-    session["user"] = request.form["user"]
+    user = request.form["user"]
     try:
-        renew(session, subject=session["user"])
+        log_in(session, user, user=user)
     except TooManySessionsError:
         return "You are logged in on too many devices.", 409
     return redirect("/")

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from dynamodb_web_session import TooManySessionsError
-from dynamodb_web_session.starlette import SessionMiddleware, log_out_everywhere, renew
+from dynamodb_web_session.starlette import SessionMiddleware, log_in, log_out_everywhere
 
 
 async def page(request: Request) -> Response:
@@ -20,9 +20,9 @@ async def visit(request: Request) -> Response:
 
 
 async def login(request: Request) -> Response:  # after the password was verified
-    request.session["user"] = user = request.query_params["user"]
+    user = request.query_params["user"]
     try:
-        await renew(request, subject=user)
+        await log_in(request, user, user=user)
     except TooManySessionsError:
         return Response("You are logged in on too many devices.", 409)
     return JSONResponse(request.session)

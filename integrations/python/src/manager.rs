@@ -4,7 +4,7 @@ use std::future::Future;
 
 use dynamodb_web_session as shared;
 use dynamodb_web_session::{
-    CreateOptions, Error, LogIn, LoggableId, Preconditions, Renewal, SessionId, Subject, SubjectChange,
+    CreateOptions, Error, LogIn, LoggableId, LoggedIn, Preconditions, Renewal, SessionId, Subject, SubjectChange,
     Update,
 };
 use pyo3::IntoPyObjectExt;
@@ -105,12 +105,12 @@ impl Verbs {
     }
 }
 
-fn session(py: Python<'_>, session: shared::Session<Text>) -> PyResult<Py<PyAny>> {
-    Session::new(session).into_py_any(py)
+fn created(py: Python<'_>, session: shared::Session<Text>) -> PyResult<Py<PyAny>> {
+    Session::new(session, true).into_py_any(py)
 }
 
 fn session_or_none(py: Python<'_>, loaded: Loaded) -> PyResult<Py<PyAny>> {
-    loaded.map_or_else(|| Ok(py.None()), |loaded| session(py, loaded))
+    loaded.map_or_else(|| Ok(py.None()), |loaded| Session::new(loaded, false).into_py_any(py))
 }
 
 fn none(py: Python<'_>, (): ()) -> PyResult<Py<PyAny>> {
@@ -151,7 +151,7 @@ impl Verbs {
             ..CreateOptions::default()
         };
         let create = |sessions: Sessions| async move { sessions.create_with(data, options).await };
-        self.call(py, create, session)
+        self.call(py, create, created)
     }
 
     fn load<'py>(&self, py: Python<'py>, id: Named<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -226,7 +226,7 @@ impl Verbs {
         };
         let (id, subject) = (id.and_then(|id| id.id()), self::subject(subject)?);
         let log_in = |sessions: Sessions| async move { sessions.log_in(&id, subject, options).await };
-        self.call(py, log_in, |py, logged_in| session(py, logged_in.session))
+        self.call(py, log_in, |py, LoggedIn { session, is_new }| Session::new(session, is_new).into_py_any(py))
     }
 
     #[pyo3(signature = (id, *, data = None, if_match = None))]

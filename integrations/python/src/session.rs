@@ -14,11 +14,14 @@ pub(crate) struct Session {
     inner: shared::Session<Text>,
     /// What the text stands for, from the first use on. The program may change it.
     data: Option<Py<PyAny>>,
+    /// Whether the call that returned it has created it.
+    #[pyo3(get)]
+    is_new: bool,
 }
 
 impl Session {
-    pub(crate) fn new(inner: shared::Session<Text>) -> Self {
-        Self { inner, data: None }
+    pub(crate) fn new(inner: shared::Session<Text>, is_new: bool) -> Self {
+        Self { inner, data: None, is_new }
     }
 
     /// The session with the text of the data that it has now.

@@ -19,6 +19,7 @@ from dynamodb_web_session import (
     ChangedError,
     ManualClock,
     NotFoundError,
+    RenewedTooOftenError,
     Session,
     SessionError,
     SessionManager,
@@ -30,6 +31,7 @@ STATUSES: dict[type[SessionError], int] = {
     NotFoundError: 404,
     ChangedError: 412,
     TooManySessionsError: 409,
+    RenewedTooOftenError: 429,
     UnavailableError: 503,
 }
 Answer = tuple[int, str | None, dict[str, Any] | None]
@@ -75,6 +77,9 @@ def clear(id: str, tag: str | None, body: dict[str, Any]) -> Answer:
 
 
 def renew(id: str, tag: str | None, body: dict[str, Any]) -> Answer:
+    if "subject" in body:
+        session = sessions.log_in(id, body.pop("subject"), if_match=tag, **body)
+        return (201 if session.is_new else 200), session.etag, document(session)
     return found(sessions.renew(id, if_match=tag, **body))
 
 

@@ -236,12 +236,18 @@ def test_asynchronous_views() -> None:
 
 
 def test_a_user_with_too_many_sessions(table: Table) -> None:
-    settings.DYNAMODB_SESSION = table.settings() | {"clock": CLOCK, "max_per_subject": 1}
+    settings.DYNAMODB_SESSION = table.settings() | {
+        "clock": CLOCK,
+        "max_per_subject": 1,
+        "at_max_per_subject": "refuse",
+    }
     sessions.cache_clear()
     try:
         log_out_everywhere(User.objects.get(username="carol"))
         assert Client().get("/login/carol").status_code == 200
-        assert Client().get("/login/carol").status_code == 409
+        refused = Client()
+        assert refused.get("/login/carol").status_code == 409
+        assert refused.get("/").json()["user"] == ""
     finally:
         settings.DYNAMODB_SESSION = table.settings() | {"clock": CLOCK}
         sessions.cache_clear()

@@ -12,8 +12,8 @@ from flask import Flask, session
 from flask.testing import FlaskClient
 
 from conftest import Table
-from dynamodb_web_session import ManualClock, SessionManager, TooManySessionsError
-from dynamodb_web_session.flask import DynamoDbSessions, log_out_everywhere, renew
+from dynamodb_web_session import ManualClock, NotFoundError, SessionManager, TooManySessionsError
+from dynamodb_web_session.flask import DynamoDbSessions, log_in, log_out_everywhere, renew
 
 VALUES = {
     "when": datetime(2026, 1, 2, tzinfo=timezone.utc),
@@ -84,11 +84,10 @@ def app(table: Table, clock: ManualClock) -> Flask:
 
     @app.post("/login/<user>")
     def login(user: str) -> tuple[str, int]:
-        session["user"] = user
+        session["user"] = user  # as applications did before log_in took the changes
         try:
-            renew(session, subject=user)
+            log_in(session, user, user=user)
         except TooManySessionsError:
-            session.pop("user")
             return "too many", 409
         return "in", 200
 
@@ -144,10 +143,10 @@ def test_what_a_request_costs(app: Flask, sessions: Any) -> None:
     assert sessions.of(lambda: client.get("/")) == ["load"], "a session that is not changed"
     assert sessions.of(lambda: client.get("/static-page")) == [], "a session that is not used"
     assert sessions.of(lambda: client.post("/visit")) == ["load", "save"]
-    assert sessions.of(lambda: client.post("/login/alice")) == ["load", "renew"]
+    assert sessions.of(lambda: client.post("/login/alice")) == ["load", "log_in"]
     assert sessions.of(lambda: client.post("/logout")) == ["load", "clear"]
     assert sessions.of(lambda: client.get("/")) == []
-    assert sessions.of(lambda: client.post("/login/alice")) == ["create"]
+    assert sessions.of(lambda: client.post("/login/alice")) == ["log_in"]
 
 
 def test_a_session_lives_from_request_to_request(app: Flask) -> None:
@@ -204,11 +203,15 @@ def test_a_slow_request_does_not_take_the_cookie_of_a_login(app: Flask, sessions
 def test_a_renewal_of_a_session_that_has_ended_starts_without_its_data(app: Flask, sessions: Any) -> None:
     with app.test_request_context("/"):
         session["cart"] = ["apple"]
-        renew(session)
+        log_in(session, "erin", user="erin")
         own: Any = session
+        assert dict(session) == {"cart": ["apple"], "user": "erin"}
         sessions.clear(own.record)
-        renew(session, subject="erin")
-        assert dict(session) == {} and own.record.subject == "erin"
+        log_in(session, "erin", user="erin")
+        assert dict(session) == {"user": "erin"} and own.record.subject == "erin"
+        sessions.clear(own.record)
+        with pytest.raises(NotFoundError):
+            renew(session)
 
 
 def test_the_cookie_obeys_the_settings_of_flask(app: Flask) -> None:
@@ -267,9 +270,18 @@ def test_an_outage_is_no_logout(app: Flask, table: Table) -> None:
 
 def test_too_many_sessions_of_a_user(app: Flask, table: Table, clock: ManualClock) -> None:
     extension = app.extensions["dynamodb_web_session"]
-    extension._sessions = SessionManager(**table.settings(), clock=clock, max_per_subject=1)
-    assert app.test_client().post("/login/grace").status_code == 200
-    assert app.test_client().post("/login/grace").status_code == 409
+    extension._sessions = SessionManager(
+        **table.settings(), clock=clock, max_per_subject=1, at_max_per_subject="refuse"
+    )
+    first, second = app.test_client(), app.test_client()
+    assert first.post("/login/grace").status_code == 200
+    second.post("/visit")
+    before = cookie(second)
+    response = second.post("/login/grace")
+    assert response.status_code == 409 and "set-cookie" not in response.headers
+    assert cookie(second) == before
+    assert body(second.get("/")) == {"user": None, "visits": 1, "permanent": False}, "as it was"
+    assert body(first.get("/"))["user"] == "grace"
 
 
 def test_the_interface_can_be_assigned(table: Table) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask, session
 from flask.sessions import SecureCookieSessionInterface
+from itsdangerous import BadSignature
 from starlette.testclient import TestClient
 
 from conftest import Table
 from dynamodb_web_session import SessionManager
-from dynamodb_web_session.flask import DynamoDbSessions, renew
+from dynamodb_web_session.flask import DynamoDbSessions, log_in
 
 PAGE = (Path(__file__).parents[3] / "docs" / "integrations.md").read_text()
-FLASK, FASTAPI, MOVE = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+FLASK, FASTAPI, MOVE, SIGNED = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
 
 
 @pytest.fixture(autouse=True)
@@ -86,10 +88,10 @@ def test_users_of_flasks_signed_cookies_stay_logged_in() -> None:
         from flask import request
 
         if "user" not in session and (cookie := request.cookies.get("session")):
-            serializer = SecureCookieSessionInterface().get_signing_serializer(app)
-            assert serializer is not None
-            session["user"] = serializer.loads(cookie)["user"]
-            renew(session, subject=session["user"])
+            names: dict[str, Any] = {"app": app, "cookie": cookie, "BadSignature": BadSignature}
+            exec(SIGNED, names | {"SecureCookieSessionInterface": SecureCookieSessionInterface}, names)
+            if "user" in names["old"]:
+                log_in(session, names["old"]["user"], user=names["old"]["user"])
 
     @app.get("/")
     def page() -> str:
@@ -100,3 +102,8 @@ def test_users_of_flasks_signed_cookies_stay_logged_in() -> None:
     assert client.get("/").text == "alice"
     client.delete_cookie("session")
     assert client.get("/").text == "alice"
+    app.permanent_session_lifetime = timedelta(seconds=-1)
+    for bad in (value, "", "nonsense", value[:-1] + ("A" if value[-1] != "A" else "B")):
+        client = app.test_client()
+        client.set_cookie("session", bad)
+        assert client.get("/").text == "None", "too old, or not signed"

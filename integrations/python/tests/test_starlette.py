@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
 from conftest import Table
-from dynamodb_web_session import AsyncSessionManager, ManualClock, SessionManager
-from dynamodb_web_session.starlette import SessionMiddleware, log_out_everywhere, renew
+from dynamodb_web_session import AsyncSessionManager, ManualClock, SessionManager, TooManySessionsError
+from dynamodb_web_session.starlette import SessionMiddleware, log_in, log_out_everywhere
 
 Act = Callable[[Any], Awaitable[None]]
 
@@ -42,8 +42,11 @@ class App:
             return StreamingResponse(iter(["a", "b"]))
 
         async def login(request: Request) -> Response:
-            request.session["user"] = request.path_params["user"]
-            await renew(request, subject=request.path_params["user"])
+            user = request.path_params["user"]
+            try:
+                await log_in(request, user, user=user)
+            except TooManySessionsError:
+                return Response(status_code=409)
             return Response()
 
         async def logout(request: Request) -> Response:
@@ -51,8 +54,8 @@ class App:
             return Response()
 
         async def everywhere(request: Request) -> Response:
-            keep = request.query_params.get("keep") == "this"
-            await log_out_everywhere(request, request.path_params["user"], keep_this=keep)
+            keep = request.session if request.query_params.get("keep") == "this" else None
+            await log_out_everywhere(request, request.path_params["user"], except_=keep)
             return Response()
 
         async def slow(request: Request) -> Response:
@@ -165,12 +168,24 @@ def test_a_renewal_of_a_session_that_has_ended_starts_without_its_data(app: App,
 
     async def log_out_and_in(request: Any) -> None:
         await request.session.sessions.clear(request.session.record)
-        await renew(request, subject="dave")
+        await log_in(request, "dave", user="dave")
 
     app.meanwhile = log_out_and_in
     assert client.post("/slow").status_code == 200
-    assert client.get("/").json() == {}
+    assert client.get("/").json() == {"user": "dave"}
     assert manager.load(client.cookies["session"]).subject == "dave"  # type: ignore[union-attr]
+
+
+def test_a_refused_login_leaves_the_session_as_it_was(settings: dict[str, Any]) -> None:
+    app = App(settings | {"max_per_subject": 1, "at_max_per_subject": "refuse"})
+    first, second = app.client(), app.client()
+    assert first.post("/login/frank").status_code == 200
+    second.post("/visit")
+    before = second.cookies["session"]
+    response = second.post("/login/frank")
+    assert response.status_code == 409 and "set-cookie" not in response.headers
+    assert second.cookies["session"] == before and second.get("/").json() == {"pages": [0]}
+    assert first.get("/").json() == {"user": "frank"}
 
 
 def test_the_cookie(settings: dict[str, Any]) -> None:

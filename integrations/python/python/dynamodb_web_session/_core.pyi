@@ -26,11 +26,15 @@ class Settings(TypedDict, total=False):
     not_before: datetime | str | None
     """Sessions that were created before this moment are dead. Default: none are."""
     max_per_subject: int | None
-    """How many sessions a subject may have at once, 1 to 2,000. Default 2,000."""
+    """How many sessions a subject may have at once, 1 to 1,000. Default 100."""
     at_max_per_subject: Literal["refuse", "end-oldest"] | None
-    """Whether one more is refused, with ``TooManySessionsError``, or ends the oldest. Default ``refuse``."""
-    seal: bool | None
-    """Whether data is stored encrypted, under a key that only the session's ID yields. Default false."""
+    """Whether one more is refused, with ``TooManySessionsError``, or ends the one that was used longest ago. Default
+    ``end-oldest``."""
+    subject_namespace: str | None
+    """Applications that share a table and name their users alike have one each. Default: empty."""
+    seal: bool | Literal["migrate"] | None
+    """Whether data is stored encrypted, under a key that only the session's ID yields. ``"migrate"`` also accepts data that is
+    not. Default false."""
     endpoint_url: str | None
     """The DynamoDB endpoint, in place of ``AWS_ENDPOINT_URL_DYNAMODB``."""
     region: str | None
@@ -66,7 +70,7 @@ class Session:
 
     @property
     def id(self) -> str:
-        """The session ID. It is a secret of the session's owner: it belongs into a cookie, not into a log or a URL."""
+        """The session ID. It is a secret of the session's owner: it belongs in a cookie, not into a log or a URL."""
 
     @property
     def loggable_id(self) -> str:
@@ -75,6 +79,10 @@ class Session:
     @property
     def subject(self) -> str | None:
         """Whose session it is."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the call that returned it has created it: ``create``, or ``log_in`` where there was no session."""
 
     @property
     def created(self) -> datetime:
@@ -186,20 +194,41 @@ class SessionManager:
         Raises what ``save`` raises, and ``ChangedError`` when the data does not have the tag ``if_match``.
         """
 
-    def renew(
-        self, id: str | Session, *, data: Any = None, subject: str | None = None, if_match: str | None = None
-    ) -> Session | None:
-        """Gives a session a new ID and ends the old one, in one transaction. Call it at a login, with the ``subject``.
+    def log_in(
+        self,
+        id: str | Session | None,
+        subject: str,
+        *,
+        data: Any = None,
+        data_if_new: Any = None,
+        idle_timeout_seconds: int | None = None,
+        absolute_timeout_seconds: int | None = None,
+        if_match: str | None = None,
+    ) -> Session:
+        """Makes a session that of ``subject``, such as a user's ID, under a new ID: in one transaction, or not at all. Call it
+        when the user was authenticated.
 
-        ``data`` replaces the session's data; by default it is kept. The absolute deadline stays. ``None``: the session is dead,
-        or another renewal was faster.
+        ``data`` replaces the session's data; by default it is kept. If the session has ended, or there was none, the subject gets
+        a new one with ``data_if_new``, or ``data``, and none of the old data.
 
         Raises what ``create`` raises, and ``ChangedError`` when the data does not have the tag ``if_match``.
         """
 
-    def clear(self, id: str | Session, *, if_match: str | None = None) -> None:
-        """Ends a session at once. One that does not exist is not an error. When the session was renewed less than a minute
-        ago, this ends it under its new ID. Raises ``ChangedError`` when the data does not have the tag ``if_match``."""
+    def renew(self, id: str | Session, *, data: Any = None, if_match: str | None = None) -> Session | None:
+        """Gives a session a new ID and ends the old one, in one transaction. Call it when privileges change; for a login there is
+        ``log_in``.
+
+        ``data`` replaces the session's data; by default it is kept. The absolute deadline stays. Returns ``None`` if the session
+        has ended, or another renewal was faster.
+
+        Raises ``RenewedTooOftenError``, what ``create`` raises for the data, and ``ChangedError`` when the data does not have the
+        tag ``if_match``.
+        """
+
+    def clear(self, id: str | Session, *, if_match: str | None = None) -> bool:
+        """Ends a session at once. One that does not exist is not an error. If the session was renewed, this ends it under its new
+        ID. Returns whether this call has ended a live session, as far as it knows. Raises ``ChangedError`` when the data does not
+        have the tag ``if_match``."""
 
     def sessions_of(self, subject: str) -> list[ListedSession]:
         """The live sessions of a subject, the last used first."""
@@ -246,10 +275,19 @@ class AsyncSessionManager:
         absolute_timeout_seconds: int | None = None,
         if_match: str | None = None,
     ) -> Future[str]: ...
-    def renew(
-        self, id: str | Session, *, data: Any = None, subject: str | None = None, if_match: str | None = None
-    ) -> Future[Session | None]: ...
-    def clear(self, id: str | Session, *, if_match: str | None = None) -> Future[None]: ...
+    def log_in(
+        self,
+        id: str | Session | None,
+        subject: str,
+        *,
+        data: Any = None,
+        data_if_new: Any = None,
+        idle_timeout_seconds: int | None = None,
+        absolute_timeout_seconds: int | None = None,
+        if_match: str | None = None,
+    ) -> Future[Session]: ...
+    def renew(self, id: str | Session, *, data: Any = None, if_match: str | None = None) -> Future[Session | None]: ...
+    def clear(self, id: str | Session, *, if_match: str | None = None) -> Future[bool]: ...
     def sessions_of(self, subject: str) -> Future[list[ListedSession]]: ...
     def revoke_all(self, subject: str, *, except_: str | Session | None = None) -> Future[None]: ...
     def revoke(self, loggable_id: str | Session) -> Future[None]: ...

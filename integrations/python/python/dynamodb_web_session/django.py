@@ -173,10 +173,10 @@ class SessionStore(SessionBase):
             await async_sessions().clear(key)
 
     def cycle_key(self) -> None:
-        self._renew(None)
+        self._renew()
 
     async def acycle_key(self) -> None:
-        await self._arenew(None)
+        await self._arenew()
 
     @classmethod
     def clear_expired(cls) -> None:
@@ -188,34 +188,52 @@ class SessionStore(SessionBase):
 
     # What Django's interface does not have
 
-    def bind(self, subject: str) -> None:
-        """Gives the session a new ID, and makes it one of the subject's. A login does it, with the user's primary key.
+    def log_in(self, subject: str) -> None:
+        """Gives the session a new ID, and makes it one of the subject's, in one transaction. Django's own ``login()`` does it, with
+        the user's primary key.
 
-        Raises ``TooManySessionsError`` when the subject has reached its maximum.
+        Raises ``TooManySessionsError`` when the subject has reached its maximum. Then this object has no session any more.
         """
-        self._renew(subject)
+        self._get_session()
+        try:
+            self._took(sessions().log_in(self.session_key, subject, data=self._text(), **self._timeouts()))
+        except Exception:
+            self._forget()
+            raise
 
-    async def abind(self, subject: str) -> None:
+    async def alog_in(self, subject: str) -> None:
         """The same for asynchronous code."""
-        await self._arenew(subject)
+        await self._aget_session()
+        key = self.session_key
+        try:
+            self._took(await async_sessions().log_in(key, subject, data=self._text(), **self._timeouts()))
+        except Exception:
+            self._forget()
+            raise
 
-    def _renew(self, subject: str | None) -> None:
+    def _forget(self) -> None:
+        """After a login that has failed: the user is not logged in, and nothing of this request is stored."""
+        self._session_key, self._record = None, None
+        self.__dict__["_session_cache"] = {}
+        self.modified = False
+
+    def _renew(self) -> None:
         self._get_session()
         if self.session_key is not None:
-            renewed = sessions().renew(self.session_key, data=self._text(), subject=subject)
+            renewed = sessions().renew(self.session_key, data=self._text())
             if renewed is not None:
                 return self._took(renewed)
             self.clear()  # it has ended meanwhile, and what it held with it
-        self._took(sessions().create(self._text(), subject=subject, **self._timeouts()))
+        self._took(sessions().create(self._text(), **self._timeouts()))
 
-    async def _arenew(self, subject: str | None) -> None:
+    async def _arenew(self) -> None:
         await self._aget_session()
         if self.session_key is not None:
-            renewed = await async_sessions().renew(self.session_key, data=self._text(), subject=subject)
+            renewed = await async_sessions().renew(self.session_key, data=self._text())
             if renewed is not None:
                 return self._took(renewed)
             self.clear()
-        self._took(await async_sessions().create(self._text(), subject=subject, **self._timeouts()))
+        self._took(await async_sessions().create(self._text(), **self._timeouts()))
 
 
 def log_out_everywhere(user: Any, except_: SessionBase | None = None) -> None:
@@ -228,9 +246,9 @@ def _subject(user: Any) -> str:
     return str(user._meta.pk.value_to_string(user))
 
 
-def _bind(sender: Any, request: Any, user: Any, **_: Any) -> None:
+def _log_in(sender: Any, request: Any, user: Any, **_: Any) -> None:
     if isinstance(request.session, SessionStore):
-        request.session.bind(_subject(user))
+        request.session.log_in(_subject(user))
 
 
-user_logged_in.connect(_bind, dispatch_uid="dynamodb_web_session")
+user_logged_in.connect(_log_in, dispatch_uid="dynamodb_web_session")

@@ -29,6 +29,10 @@ class TooManySessionsError(SessionError):
     """The subject has as many sessions as the setting ``max_per_subject`` allows."""
 
 
+class RenewedTooOftenError(SessionError):
+    """The session was renewed ten times within a minute. It lives on under its ID."""
+
+
 class UnavailableError(SessionError):
     """The table could not be reached, was throttled, or failed. It is not known whether a write was carried out. A retry
     may help. An outage is not a logout."""

@@ -22,7 +22,7 @@ from flask.sessions import SessionInterface, SessionMixin
 from ._core import RawJson, Session, SessionManager
 from .exceptions import NotFoundError, UnavailableError
 
-__all__ = ["DynamoDbSession", "DynamoDbSessions", "log_out_everywhere", "renew"]
+__all__ = ["DynamoDbSession", "DynamoDbSessions", "log_in", "log_out_everywhere", "renew"]
 
 _serializer = TaggedJSONSerializer()
 """Flask's own: dates, tuples, bytes and UUIDs survive."""
@@ -33,12 +33,15 @@ class DynamoDbSession(SessionMixin):
 
     modified = False
 
-    def __init__(self, sessions: SessionManager, session_id: str | None) -> None:
+    def __init__(self, sessions: SessionManager, session_id: str | None, lifetime_seconds: int) -> None:
         self.sessions = sessions
+        self.lifetime_seconds = lifetime_seconds
         self._session_id = session_id
         self._record: Session | None = None
         self._data: dict[str, Any] | None = None
         self.has_new_id = False
+        self.has_failed = False
+        """A login or a renewal has failed: the session stays as it was before this request."""
 
     @property
     def is_loaded(self) -> bool:
@@ -84,30 +87,49 @@ class DynamoDbSession(SessionMixin):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._record!r}>"
 
-    def renew(self, subject: str | None) -> None:
-        data = RawJson(_serializer.dumps(self._load()))
-        renewed = None if self._record is None else self.sessions.renew(self._record, data=data, subject=subject)
-        if renewed is None:
-            if self._record is not None:  # it has ended meanwhile, and what it held with it
-                self._data, data = {}, RawJson("{}")
-            renewed = self.sessions.create(data, subject=subject)
-        self._record, self.has_new_id, self.modified = renewed, True, False
+    def log_in(self, subject: str, changes: dict[str, Any]) -> None:
+        loaded = self._load()
+        self.has_failed = True  # until it has succeeded: then nothing of this request is stored
+        self._took(
+            self.sessions.log_in(
+                self._record,
+                subject,
+                data=RawJson(_serializer.dumps({**loaded, **changes})),
+                data_if_new=None if self._record is None else RawJson(_serializer.dumps(changes)),
+                **self._timeouts(),
+            )
+        )
 
-    def save(self, lifetime_seconds: int) -> None:
+    def renew(self) -> None:
+        data = RawJson(_serializer.dumps(self._load()))
+        if self._record is not None:
+            self.has_failed = True
+            renewed = self.sessions.renew(self._record, data=data)
+            if renewed is None:
+                raise NotFoundError("the session has ended")
+            self._took(renewed)
+
+    def _took(self, record: Session) -> None:
+        self._record, self._data = record, _serializer.loads(record.json)
+        self.has_new_id, self.modified, self.has_failed = True, False, False
+
+    def _timeouts(self) -> dict[str, Any]:
+        if not self.permanent:
+            return {}
+        lifetime, longest = self.lifetime_seconds, self.sessions.max_timeout_seconds
+        return {
+            "idle_timeout_seconds": min(lifetime, longest),
+            "absolute_timeout_seconds": min(max(lifetime, self.sessions.absolute_timeout_seconds), longest),
+        }
+
+    def save(self) -> None:
         """Stores what has changed. Raises ``NotFoundError`` when the session has ended meanwhile."""
         data = RawJson(_serializer.dumps(self._load()))
-        timeouts: dict[str, Any] = {}
-        if self.permanent:
-            longest = self.sessions.max_timeout_seconds
-            timeouts = {
-                "idle_timeout_seconds": min(lifetime_seconds, longest),
-                "absolute_timeout_seconds": min(max(lifetime_seconds, self.sessions.absolute_timeout_seconds), longest),
-            }
         if self._record is None:
-            self._record = self.sessions.create(data, **timeouts)
+            self._record = self.sessions.create(data, **self._timeouts())
             return
         self._record.data = data
-        for name, seconds in timeouts.items():
+        for name, seconds in self._timeouts().items():
             setattr(self._record, name, seconds)
         self.sessions.save(self._record)
 
@@ -140,13 +162,14 @@ class DynamoDbSessions(SessionInterface):
         return self._sessions
 
     def open_session(self, app: flask.Flask, request: flask.Request) -> DynamoDbSession:
-        return DynamoDbSession(self.sessions, request.cookies.get(self.get_cookie_name(app)))
+        lifetime_seconds = int(app.permanent_session_lifetime.total_seconds())
+        return DynamoDbSession(self.sessions, request.cookies.get(self.get_cookie_name(app)), lifetime_seconds)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
         session = cast(DynamoDbSession, session)
         if session.accessed or session.is_loaded:
             response.vary.add("Cookie")
-        if not session.is_loaded:
+        if not session.is_loaded or session.has_failed:
             return
         cookie: dict[str, Any] = {
             "domain": self.get_cookie_domain(app),
@@ -164,7 +187,7 @@ class DynamoDbSessions(SessionInterface):
             return
         if session.modified:
             try:
-                session.save(int(app.permanent_session_lifetime.total_seconds()))
+                session.save()
             except NotFoundError:
                 # A new cookie may be on its way in another response, so this one leaves the cookie alone.
                 response.status_code = 400
@@ -176,12 +199,19 @@ class DynamoDbSessions(SessionInterface):
             response.set_cookie(name, record.id, expires=self.get_expiration_time(app, session), **cookie)
 
 
-def renew(session: SessionMixin, subject: str | None = None) -> None:
-    """Gives the session a new ID. Call it at a login, with the user's ID as the ``subject``, and whenever privileges change.
+def log_in(session: SessionMixin, user: str, /, **changes: Any) -> None:
+    """Logs a user in: the session gets a new ID and the changes, and is the user's from then on, all in one transaction. Call it
+    when the user was authenticated.
 
-    Raises ``TooManySessionsError`` when the subject has reached its maximum.
+    When it raises, such as ``TooManySessionsError``, nothing of this request is stored: the user is not logged in.
     """
-    cast(DynamoDbSession, session).renew(subject)
+    cast(DynamoDbSession, session).log_in(user, changes)
+
+
+def renew(session: SessionMixin) -> None:
+    """Gives the session a new ID. Call it when privileges change; for a login there is ``log_in``. Raises ``NotFoundError`` when
+    the session has ended meanwhile."""
+    cast(DynamoDbSession, session).renew()
 
 
 def log_out_everywhere(subject: str, except_: SessionMixin | None = None) -> None:

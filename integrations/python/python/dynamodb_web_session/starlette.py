@@ -25,13 +25,15 @@ from starlette.websockets import WebSocketClose
 from ._core import AsyncSessionManager, Session
 from .exceptions import NotFoundError, UnavailableError
 
-__all__ = ["RequestSession", "SessionMiddleware", "log_out_everywhere", "renew"]
+__all__ = ["RequestSession", "SessionMiddleware", "log_in", "log_out_everywhere", "renew"]
 
 
 class RequestSession(dict[str, Any]):
     """The session of a request: a ``dict``."""
 
     accessed = False
+    has_failed = False
+    """A login or a renewal has failed: the session stays as it was before this request."""
 
     def __init__(self, sessions: AsyncSessionManager, record: Session | None) -> None:
         self._stored = "{}" if record is None else record.json
@@ -44,16 +46,29 @@ class RequestSession(dict[str, Any]):
     def mark_accessed(self) -> None:
         self.accessed = True  # Starlette calls it
 
-    async def renew(self, subject: str | None) -> None:
-        renewed = None if self.record is None else await self.sessions.renew(self.record, data=self, subject=subject)
-        if renewed is None:
-            if self.record is not None:  # it has ended meanwhile, and what it held with it
-                self.clear()
-            renewed = await self.sessions.create(self, subject=subject)
-        self.record, self._stored = renewed, renewed.json
+    async def log_in(self, subject: str, changes: dict[str, Any]) -> None:
+        self.has_failed = True  # until it has succeeded: then nothing of this request is stored
+        new = None if self.record is None else changes
+        data = {**self, **changes}
+        self._took(await self.sessions.log_in(self.record, subject, data=data, data_if_new=new))
+
+    async def renew(self) -> None:
+        if self.record is not None:
+            self.has_failed = True
+            renewed = await self.sessions.renew(self.record, data=dict(self))
+            if renewed is None:
+                raise NotFoundError("the session has ended")
+            self._took(renewed)
+
+    def _took(self, record: Session) -> None:
+        self.record, self._stored, self.has_failed = record, record.json, False
+        self.clear()
+        self.update(record.data)
 
     async def store(self) -> None:
         """Stores what has changed. Raises ``NotFoundError`` when the session has ended meanwhile."""
+        if self.has_failed:
+            return
         if self.record is None:
             if self:
                 self.record = await self.sessions.create(self)
@@ -149,16 +164,22 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, text:
     await PlainTextResponse(text, status, headers)(scope, receive, send)
 
 
-async def renew(connection: HTTPConnection, subject: str | None = None) -> None:
-    """Gives the session of a request a new ID. Call it at a login, with the user's ID as the ``subject``, and whenever
-    privileges change.
+async def log_in(connection: HTTPConnection, user: str, /, **changes: Any) -> None:
+    """Logs a user in: the session gets a new ID and the changes, and is the user's from then on, all in one transaction. Call it
+    when the user was authenticated.
 
-    Raises ``TooManySessionsError`` when the subject has reached its maximum.
+    When it raises, such as ``TooManySessionsError``, nothing of this request is stored: the user is not logged in.
     """
-    await cast(RequestSession, connection.session).renew(subject)
+    await cast(RequestSession, connection.session).log_in(user, changes)
 
 
-async def log_out_everywhere(connection: HTTPConnection, subject: str, *, keep_this: bool = False) -> None:
-    """Ends all sessions of a subject, or all but that of this request."""
+async def renew(connection: HTTPConnection) -> None:
+    """Gives the session of a request a new ID. Call it when privileges change; for a login there is ``log_in``. Raises
+    ``NotFoundError`` when the session has ended meanwhile."""
+    await cast(RequestSession, connection.session).renew()
+
+
+async def log_out_everywhere(connection: HTTPConnection, user: str, except_: dict[str, Any] | None = None) -> None:
+    """Ends all sessions of a user, or all but this one, such as ``request.session``."""
     session = cast(RequestSession, connection.session)
-    await session.sessions.revoke_all(subject, except_=session.record if keep_this else None)
+    await session.sessions.revoke_all(user, except_=None if except_ is None else cast(RequestSession, except_).record)
