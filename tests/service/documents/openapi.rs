@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dynamodb_web_session::Config;
+use dynamodb_web_session::{AtMaxPerSubject, Config};
 use local::Template;
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ fn it_documents_the_statuses_of_each_call() {
             "create" => &["201", "400", "403", "409", "413", "415", "500", "503"],
             "load" => &["200", "304", "400", "403", "404", "412", "500", "503"],
             "save" => &["204", "400", "403", "404", "412", "413", "415", "500", "503"],
-            "renew" => &["200", "400", "403", "404", "409", "412", "413", "415", "500", "503"],
+            "renew" => &["200", "201", "400", "403", "404", "409", "412", "413", "415", "429", "500", "503"],
             "list" => &["200", "400", "415", "500", "503"],
             "revoke" => &["204", "400", "415", "500", "503"],
             _ => &["204", "400", "403", "412", "415", "500", "503"],
@@ -125,7 +125,19 @@ async fn its_examples_are_the_responses_of_the_service() {
     replay(service.post().text(&too_large), post, "data-too-large").await;
     replay(service.put().id(&id).text(&too_large), put, "data-too-large").await;
     replay(service.post().untyped("{}"), post, "not-json").await;
-    let one = Service::with(Config { max_per_subject: 1, ..Config::default() }).await;
+    let login = serde_json::json!({ "subject": "alice", "data": { "cart": ["apple"] } });
+    replay(service.post_renew().id(&other).json(&login), renew, "login").await;
+    let mut often = service.create(serde_json::json!({})).await;
+    for _ in 0..10 {
+        often = service.renew(&often).await.session_id();
+    }
+    service.clock.advance(20);
+    replay(service.post_renew().id(&often), renew, "renewed-too-often").await;
+    let one = Service::with(Config {
+        max_per_subject: 1,
+        at_max_per_subject: AtMaxPerSubject::Refuse,
+        ..Config::default()
+    }).await;
     one.create_for("alice").await;
     replay(one.post().json(&serde_json::json!({ "subject": "alice" })), post, "too-many-sessions").await;
     service.proxy.respond(1, 400, "AccessDeniedException");
