@@ -4,8 +4,8 @@ use std::future::Future;
 
 use dynamodb_web_session as shared;
 use dynamodb_web_session::{
-    CreateOptions, Error, LogIn, LoggableId, LoggedIn, Preconditions, Renewal, SessionId, Subject, SubjectChange,
-    Update,
+    CreateOptions, Error, LogIn, LoggableId, LoggedIn, Preconditions, Renewal, SessionId, Subject,
+    SubjectChange, Update,
 };
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
@@ -226,7 +226,9 @@ impl Verbs {
         };
         let (id, subject) = (id.and_then(|id| id.id()), self::subject(subject)?);
         let log_in = |sessions: Sessions| async move { sessions.log_in(&id, subject, options).await };
-        self.call(py, log_in, |py, LoggedIn { session, is_new }| Session::new(session, is_new).into_py_any(py))
+        self.call(py, log_in, |py, LoggedIn { session, is_new }| {
+            Session::new(session, is_new).into_py_any(py)
+        })
     }
 
     #[pyo3(signature = (id, *, data = None, if_match = None))]

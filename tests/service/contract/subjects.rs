@@ -37,7 +37,7 @@ async fn a_subject_comes_back_from_create_load_and_renew() {
 
 /// A login: new ID, new data, and bound to its user, in one transaction.
 #[tokio::test]
-async fn a_renewal_can_bind_a_session_to_a_subject_and_replace_its_data() {
+async fn a_login_binds_a_session_to_a_subject_and_replaces_its_data() {
     let service = Service::start().await;
     let old = service.create(json!({ "cart": ["apple"] })).await;
     let before = service.load(&old).await;

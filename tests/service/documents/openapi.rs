@@ -137,7 +137,8 @@ async fn its_examples_are_the_responses_of_the_service() {
         max_per_subject: 1,
         at_max_per_subject: AtMaxPerSubject::Refuse,
         ..Config::default()
-    }).await;
+    })
+    .await;
     one.create_for("alice").await;
     replay(one.post().json(&serde_json::json!({ "subject": "alice" })), post, "too-many-sessions").await;
     service.proxy.respond(1, 400, "AccessDeniedException");

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 fn tests() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut names = Vec::new();
-    for folder in ["shared/src", "service/src", "tests/service", "tests/browser", "tests/deploy"] {
+    for folder in
+        ["shared/src", "service/src", "tests/service", "tests/browser", "tests/deploy", "tests/protocol"]
+    {
         for path in files(&root.join(folder)) {
             let Ok(text) = std::fs::read_to_string(&path) else { continue };
             let module = path.file_stem().unwrap().to_str().unwrap();

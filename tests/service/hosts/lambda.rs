@@ -92,23 +92,47 @@ async fn all_binaries_work_on_one_session() {
     assert_eq!(load.call(&event("GET", with_id(&id), None)).await["statusCode"], 404);
 }
 
+/// Someone who adds a route for another method, or a function URL, does not get a function that clears on a `GET`.
+#[tokio::test]
+async fn a_function_refuses_another_method_than_its_routes() {
+    let service = Service::start().await;
+    let id = service.create(json!({})).await;
+    for (program, method, allowed) in [
+        ("create", "GET", "POST"),
+        ("load", "POST", "GET"),
+        ("save", "POST", "PUT"),
+        ("renew", "GET", "POST"),
+        ("clear", "GET", "DELETE"),
+        ("list", "GET", "POST"),
+        ("revoke", "GET", "POST"),
+    ] {
+        let function = Function::start(program, &service).await;
+        let response = function.call(&event(method, with_id(&id), None)).await;
+        assert_eq!(response["statusCode"], 405, "{program}: {response}");
+        assert_eq!(response["headers"]["allow"], allowed, "{program}: {response}");
+    }
+    service.load(&id).await.assert_status(200);
+}
+
 #[tokio::test]
 async fn every_published_event_gets_a_response() {
     let service = Service::start().await;
-    for (name, expected) in [
-        ("create", [415, 201]),
-        ("load", [404; 2]),
-        ("renew", [415, 404]),
-        ("save", [415, 400]),
-        ("clear", [204; 2]),
-        ("list", [415, 400]),
-        ("revoke", [415, 400]),
+    for (name, method, expected) in [
+        ("create", "POST", [415, 201]),
+        ("load", "GET", [404; 2]),
+        ("renew", "POST", [415, 404]),
+        ("save", "PUT", [415, 400]),
+        ("clear", "DELETE", [204; 2]),
+        ("list", "POST", [415, 400]),
+        ("revoke", "POST", [415, 400]),
     ] {
         let function = Function::start(name, &service).await;
         for fixture in
             ["iam", "jwt-authorizer", "lambda-authorizer", "multi-value-parameters", "no-authorizer"]
         {
-            let response = function.call(&published(&format!("request-{fixture}"))).await;
+            let mut event = published(&format!("request-{fixture}"));
+            event["requestContext"]["http"]["method"] = method.into();
+            let response = function.call(&event).await;
             assert!(
                 expected.iter().any(|status| response["statusCode"] == *status),
                 "{name}, {fixture}: {response}"
