@@ -2,8 +2,9 @@
 //!
 //! A [`SessionManager`] has five verbs for a session: [`create`](SessionManager::create), [`load`](SessionManager::load),
 //! [`save`](SessionManager::save), [`renew`](SessionManager::renew) and [`clear`](SessionManager::clear). A session may have a
-//! [`Subject`], such as a user's ID: [`sessions_of`](SessionManager::sessions_of) lists the sessions of one, and
-//! [`revoke_all`](SessionManager::revoke_all) ends them.
+//! [`Subject`], such as a user's ID: [`log_in`](SessionManager::log_in) gives it one,
+//! [`sessions_of`](SessionManager::sessions_of) lists the sessions of one, and [`revoke_all`](SessionManager::revoke_all) ends
+//! them.
 //!
 //! - An ID is 32 random bytes from the operating system; a caller cannot choose one. The table holds only its
 //!   SHA-512, and a [`SessionId`] cannot be printed.
