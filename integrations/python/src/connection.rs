@@ -19,6 +19,16 @@ use crate::settings::Settings;
 /// How long Ctrl-C waits at most while a call is under way.
 const BETWEEN_SIGNALS: Duration = Duration::from_millis(100);
 
+/// What a call does when a signal handler raises an exception, as that of Ctrl-C does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interrupted {
+    /// The exception ends it.
+    Stops,
+    /// It goes on to its end, and then the exception is raised: what ends sessions must not stop half-way. A second exception
+    /// ends it.
+    Finishes,
+}
+
 /// A session manager that connects at its first call, once in each process.
 pub(crate) struct Connection {
     settings: Settings,
@@ -43,11 +53,11 @@ impl Connection {
         &self.settings.config
     }
 
-    /// Waits in this thread, without the GIL. A signal handler that raises an exception, as that of Ctrl-C does, ends the
-    /// call.
+    /// Waits in this thread, without the GIL, and calls signal handlers meanwhile.
     pub(crate) fn block_on<T: Send, F>(
         &self,
         py: Python<'_>,
+        interrupted: Interrupted,
         call: impl FnOnce(SessionManager) -> F + Send,
     ) -> PyResult<T>
     where
@@ -57,12 +67,20 @@ impl Connection {
         let (runtime, sessions) = process.parts()?;
         py.detach(|| {
             let mut call = pin!(call(sessions.clone()));
+            let mut raised = None;
             loop {
                 // Outside of the runtime, so that a signal handler can make calls of its own.
                 match runtime.block_on(async { timeout(BETWEEN_SIGNALS, call.as_mut()).await }) {
-                    Ok(result) => return Ok(result.map_err(Failure::from)?),
+                    Ok(result) => match raised {
+                        Some(exception) => return Err(exception),
+                        None => return Ok(result.map_err(Failure::from)?),
+                    },
                     Err(_) => match Python::try_attach(|py| py.check_signals()) {
-                        Some(checked) => checked?,
+                        Some(Ok(())) => {}
+                        Some(Err(exception)) if interrupted == Interrupted::Finishes && raised.is_none() => {
+                            raised = Some(exception);
+                        }
+                        Some(Err(exception)) => return Err(exception),
                         // The interpreter has ended, and a daemon thread cannot return to it.
                         None => loop {
                             std::thread::park();

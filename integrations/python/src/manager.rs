@@ -12,7 +12,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Interrupted};
 use crate::json::{self, Text};
 use crate::session::{ListedSession, Session};
 use crate::settings::{Seconds, Settings};
@@ -96,10 +96,23 @@ impl Verbs {
     where
         F: Future<Output = Result<T, Error>> + Send,
     {
+        self.call_as(py, Interrupted::Stops, call, finish)
+    }
+
+    fn call_as<'py, T: Send + 'static, F>(
+        &self,
+        py: Python<'py>,
+        interrupted: Interrupted,
+        call: impl FnOnce(Sessions) -> F + Send + 'static,
+        finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> PyResult<Bound<'py, PyAny>>
+    where
+        F: Future<Output = Result<T, Error>> + Send,
+    {
         if self.is_async {
             self.connection.spawn(py, call, finish)
         } else {
-            let result = self.connection.block_on(py, call)?;
+            let result = self.connection.block_on(py, interrupted, call)?;
             Ok(finish(py, result)?.into_bound(py))
         }
     }
@@ -255,7 +268,7 @@ impl Verbs {
     ) -> PyResult<Bound<'py, PyAny>> {
         let (id, preconditions) = (id.id(), preconditions(if_match)?);
         let clear = |sessions: Sessions| async move { sessions.clear_if(&id, &preconditions).await };
-        self.call(py, clear, |py, is_ended| is_ended.into_py_any(py))
+        self.call_as(py, Interrupted::Finishes, clear, |py, is_ended| is_ended.into_py_any(py))
     }
 
     fn sessions_of<'py>(&self, py: Python<'py>, subject: String) -> PyResult<Bound<'py, PyAny>> {
@@ -277,13 +290,13 @@ impl Verbs {
         let subject = self::subject(subject)?;
         let except = except_.map(|session| session.loggable_id()).transpose()?;
         let revoke = |sessions: Sessions| async move { sessions.revoke_all(&subject, except.as_ref()).await };
-        self.call(py, revoke, none)
+        self.call_as(py, Interrupted::Finishes, revoke, none)
     }
 
     fn revoke<'py>(&self, py: Python<'py>, loggable_id: Named<'py>) -> PyResult<Bound<'py, PyAny>> {
         let id = loggable_id.loggable_id()?;
         let revoke = |sessions: Sessions| async move { sessions.revoke(&id).await };
-        self.call(py, revoke, none)
+        self.call_as(py, Interrupted::Finishes, revoke, none)
     }
 }
 

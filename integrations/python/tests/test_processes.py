@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -184,6 +185,49 @@ def test_ctrl_c_ends_a_call(silent: str, table: Table) -> None:
     process.send_signal(2)
     output, errors = process.communicate(timeout=30)
     assert output == "" and "KeyboardInterrupt" in errors and process.returncode == -2
+
+
+@pytest.fixture
+def slow(table: Table) -> Iterator[str]:
+    """The URL of the table, where each message takes a fifth of a second more."""
+    target = urlsplit(table.url)
+
+    def forward(source: socket.socket, to: socket.socket, delay: float) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                time.sleep(delay)
+                to.sendall(data)
+
+    def accept(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection((target.hostname or "", target.port or 0))
+                for source, to, delay in [(client, server, 0.2), (server, client, 0.0)]:
+                    threading.Thread(target=forward, args=(source, to, delay), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_ctrl_c_ends_a_revocation_after_its_last_session(slow: str, table: Table) -> None:
+    sessions = SessionManager(**table.settings())
+    ids = [sessions.create({}, subject="interrupted").id for _ in range(40)]
+    program = """
+        from dynamodb_web_session import SessionManager
+        sessions = SessionManager()
+        print("ready")
+        sessions.revoke_all("interrupted")
+        print("revoked")
+    """
+    process = start(program, table.environment() | {"AWS_ENDPOINT_URL_DYNAMODB": slow})
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    time.sleep(0.3)  # Python has to be in the call
+    process.send_signal(2)
+    output, errors = process.communicate(timeout=30)
+    assert output == "" and "KeyboardInterrupt" in errors and process.returncode == -2
+    assert [id for id in ids if sessions.load(id)] == []
 
 
 def test_a_signal_handler_can_make_calls(silent: str, table: Table) -> None:

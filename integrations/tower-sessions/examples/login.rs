@@ -37,8 +37,9 @@ async fn logout(session: Session) -> Answer {
 
 async fn everywhere(State(store): State<DynamoDbStore>, session: Session) -> Answer {
     let user = subject(&session).await.map_err(failed)?.ok_or(StatusCode::UNAUTHORIZED)?;
-    session.flush().await.map_err(failed)?;
+    // First: if it fails, this session is still the user's, who can try again.
     store.log_out_everywhere(&user).await.map_err(|error| failed(error.into()))?;
+    session.flush().await.map_err(failed)?;
     Ok("good bye, everywhere".into())
 }
 
