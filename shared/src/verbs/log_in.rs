@@ -9,6 +9,7 @@ use crate::call::Call;
 use crate::dynamodb::record::Record;
 use crate::dynamodb::renew::Unchanged;
 use crate::error::Error;
+use crate::etag::Preconditions;
 use crate::id::{AsSessionId, SessionId};
 use crate::manager::SessionManager;
 use crate::pauses::Pauses;
@@ -123,10 +124,10 @@ impl SessionManager {
             let mut moved = record.moved(data, timeouts, Some(subject.clone()), call.now())?;
             check(&moved.data)?;
             let new = self.new_id()?;
-            // A login brings its own data, so it does not matter who has saved meanwhile.
-            let brings_all = options.data.is_some() && options.preconditions == Default::default();
-            let unchanged =
-                if brings_all || overtaken >= OVERTAKEN { Unchanged::Chain } else { Unchanged::All };
+            // A login brings its own data, so it does not matter who has saved meanwhile. With `If-Match` it does.
+            let ignores_saves = options.preconditions == Preconditions::default()
+                && (options.data.is_some() || overtaken >= OVERTAKEN);
+            let unchanged = if ignores_saves { Unchanged::Chain } else { Unchanged::All };
             let names = (id, &record, &new);
             match self.move_record(call, names, &mut moved, unchanged, &mut list_expires).await? {
                 Moved::Done => return Ok((new, moved)),
