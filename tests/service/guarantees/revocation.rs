@@ -431,3 +431,36 @@ async fn thousands_of_sessions_of_one_subject() {
     assert_eq!(service.list("alice").await, [listed[7].clone()]);
     service.create_for("alice").await;
 }
+
+/// A client hangs up, or a deadline of the caller's own passes: the future is dropped after its first request has begun.
+#[tokio::test]
+async fn a_revocation_and_a_clear_that_are_dropped_go_on_to_their_end() {
+    let service = Service::start().await;
+    let alice: Subject = "alice".parse().unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        ids.push(service.sessions.create_for((), alice.clone()).await.unwrap().id().clone());
+    }
+    let lone = service.sessions.create(()).await.unwrap().id().clone();
+    {
+        let revoked = std::pin::pin!(service.sessions.revoke_all(&alice, None));
+        let cleared = std::pin::pin!(service.sessions.clear(&lone));
+        tokio::select! {
+            biased;
+            _ = revoked => unreachable!("it needs an answer first"),
+            _ = cleared => unreachable!("it needs an answer first"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    ids.push(lone);
+    for _ in 0..1000 {
+        let mut alive = 0;
+        for id in &ids {
+            alive += usize::from(service.sessions.peek::<()>(id).await.unwrap().is_some());
+        }
+        if alive == 0 {
+            return;
+        }
+    }
+    unreachable!("some are still alive");
+}
