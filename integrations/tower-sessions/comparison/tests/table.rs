@@ -122,7 +122,7 @@ async fn a_load_sees_every_write_before_it() {
     // With a touch interval of 0 a load is one UpdateItem, which sees every write; a peek is the read alone.
     both.ours
         .sessions()
-        .peek::<serde_json::Value>(&ours.id().unwrap().to_string().parse().unwrap())
+        .peek::<serde_json::Value>(&ours.id().unwrap().to_string())
         .await
         .unwrap();
     both.theirs.load(&theirs.id().unwrap()).await.unwrap().unwrap();
