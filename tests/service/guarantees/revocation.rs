@@ -51,7 +51,12 @@ async fn race(service: Arc<Service>, subject: String, rounds: u32) -> (u32, u32)
             service.save(&old, json!({ "data": { "round": round } })),
             service.save(&old, json!({ "absolute_timeout_seconds": 50_000 })),
         );
-        revoked.assert_status(204);
+        // On a slow machine a request may take longer than it may: then the caller calls again.
+        if revoked.status == 503 {
+            service.revoke_all(&subject).await.assert_status(204);
+        } else {
+            revoked.assert_status(204);
+        }
         for (answer, expected) in [(&renewed, 200), (&loaded, 200), (&saved, 204), (&lengthened, 204)] {
             assert!([expected, 404, 503].contains(&answer.status.as_u16()), "{answer:?}");
         }
