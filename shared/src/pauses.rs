@@ -10,7 +10,7 @@ use crate::error::Error;
 /// The longest pause before a second attempt. Before each further one it is twice as long, up to the longest.
 const FIRST: Duration = Duration::from_millis(5);
 
-/// The longest pause of all. Short: whoever writes all the time must not be faster than a call that pauses.
+/// The longest pause of all. Short: an attacker who writes all the time must not be faster than a call that pauses.
 const LONGEST: Duration = Duration::from_millis(20);
 
 /// The pauses of one call.

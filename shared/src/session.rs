@@ -120,7 +120,7 @@ impl<D> Default for Renewal<D> {
 pub struct LogIn<D> {
     /// New data, in place of the old.
     pub data: Option<D>,
-    /// The data of a new session, where there is none or it has ended. `None`: that in `data`, or an empty object.
+    /// The data of a new session, if the old one has ended or there was no old one. `None`: `data`, or an empty object.
     pub data_if_new: Option<D>,
     /// An idle timeout of its own, counted from now.
     pub idle_timeout_seconds: Option<u64>,
@@ -171,9 +171,9 @@ pub enum SubjectChange {
     /// It stays.
     #[default]
     Keep,
-    /// It becomes this one. The session keeps its ID, so this is no login: whoever knew the ID before has the subject's session.
+    /// It becomes this one. The session keeps its ID, so this is no login: a person who knew the ID before can use the subject's session.
     To(Subject),
-    /// The session is nobody's from now on, as after a logout.
+    /// The session has no subject from now on, as after a logout.
     Remove,
 }
 

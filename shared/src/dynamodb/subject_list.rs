@@ -9,7 +9,7 @@
 //! | `expires` | for TTL: no session in the list can live longer |
 //!
 //! A session whose chain is not in `live` any more is *doomed*: a revocation has taken the chain out and has not come to its
-//! end. It cannot be renewed, so its key does not change, and whoever reads the list may end it. Why this cannot be starved,
+//! end. It cannot be renewed, so its key does not change, and any call that reads the list may end it. Why this cannot be starved,
 //! and what was searched for errors, is in ADR 15.
 
 use std::collections::BTreeMap;

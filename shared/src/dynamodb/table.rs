@@ -166,7 +166,7 @@ impl Table {
                 // A tag that was changed could make a save with If-Match pass.
                 (seal.etag(&data).ok()? == *etag).then_some(data)
             }
-            // Whoever can write to the table could replace sealed data by this.
+            // A person who can write to the table could replace sealed data by this.
             None if self.seal == SealMode::On => None,
             None => compression::from_attribute(stored),
         }

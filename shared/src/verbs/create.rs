@@ -58,7 +58,7 @@ impl SessionManager {
     /// For the stores of frameworks that make session IDs themselves, such as express-session: creates a session under a
     /// given ID, if no record has it.
     ///
-    /// Whoever knows the ID can use the session. Never pass an ID from a request: load it, or create another.
+    /// Any person who knows the ID can use the session. Never pass an ID from a request: load it, or create another.
     ///
     /// # Errors
     /// [`Error::IdInUse`], and those of [`create_with`](Self::create_with). After [`Error::Unavailable`] it is not known

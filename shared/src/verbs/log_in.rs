@@ -18,7 +18,7 @@ use crate::session::{CreateOptions, LogIn, LoggedIn};
 use crate::subject::Subject;
 use crate::timeouts::Timeouts;
 
-/// After so many saves have come between the two requests of a login, the data that was read goes on: whoever keeps saving to
+/// After so many saves have come between the two requests of a login, the data that was read goes on: an attacker who keeps saving to
 /// the old ID must not be able to hold the login up.
 const OVERTAKEN: u32 = 2;
 

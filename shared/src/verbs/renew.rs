@@ -40,7 +40,7 @@ impl SessionManager {
     /// Privilege Level Change"). For a login there is [`log_in`](Self::log_in). A [`clear`](Self::clear) of the old ID ends the
     /// renewed session too: a user who logs out in one tab while another tab renews is logged out.
     ///
-    /// Cancelled, it may have been carried out: then the session has an ID that nobody knows.
+    /// Cancelled, it may have been carried out: then the session has an ID that no caller knows.
     ///
     /// # Errors
     /// Those of [`load`](Self::load), [`Error::RenewedTooOften`], and [`Error::Randomness`].

@@ -9,7 +9,7 @@ use stateright::{Checker, Model};
 const ALICE: u8 = 0;
 const BOB: u8 = 1;
 
-/// The first session is Alice's, and the second is nobody's.
+/// The first session is Alice's, and the second has no subject.
 const SESSIONS: [Option<u8>; 2] = [Some(ALICE), None];
 
 const VERBS: [Verb; 14] = [

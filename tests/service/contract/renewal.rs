@@ -268,7 +268,7 @@ async fn a_clear_follows_every_renewal() {
     service.load(&last).await.problem(404);
 }
 
-/// Whoever renews a session in a loop would make each of its IDs short-lived, and fill the table with tombstones.
+/// An attacker who renews a session in a loop would make each of its IDs short-lived, and fill the table with tombstones.
 #[tokio::test]
 async fn the_eleventh_renewal_of_a_minute_is_429_and_the_session_lives_on() {
     let service = Service::start().await;

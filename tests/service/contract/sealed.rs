@@ -90,7 +90,7 @@ async fn a_changed_or_moved_value_is_a_corrupt_record() {
     assert_eq!(service.load(&id).await.data(), json!({ "a": 3 }));
 }
 
-/// Whoever can write to the table but does not know the ID must not be able to choose the data.
+/// A person who can write to the table but does not know the ID must not be able to choose the data.
 #[tokio::test]
 async fn plain_or_deflated_data_in_place_of_sealed_data_is_a_corrupt_record() {
     let service = Service::with(sealed()).await;

@@ -239,7 +239,7 @@ async fn a_clear_of_an_id_from_before_a_login_ends_the_session_for_a_minute_only
     }
 }
 
-/// The user's own earlier IDs: whoever had one was in the session.
+/// The user's own earlier IDs: a holder of one was in the session.
 #[tokio::test]
 async fn a_clear_of_an_id_from_before_a_renewal_ends_the_session_at_any_time() {
     let service = Service::start().await;

@@ -55,7 +55,7 @@ async fn attack(sessions: SessionManager, kind: Attack, defence: Arc<Defence>) -
         calls += 1;
         let succeeded = defence.succeeded.load(Ordering::SeqCst);
         let Some((id, born)) = held.take() else {
-            // Whoever has the password gets in again.
+            // An attacker who has the password logs in again.
             if let Ok(session) = sessions.create_for(json!({}), alice()).await {
                 held = Some((session.id().clone(), defence.begun.load(Ordering::SeqCst)));
             }

@@ -49,7 +49,7 @@ class DynamoDbSession(SessionMixin):
 
     @property
     def record(self) -> Session | None:
-        """The session in the table. ``None``: there is none, or none yet."""
+        """The session in the table. ``None`` if it was not loaded, or does not exist."""
         self._load()
         return self._record
 

@@ -40,7 +40,7 @@ class RequestSession(dict[str, Any]):
         super().__init__({} if record is None else record.data)
         self.sessions = sessions
         self.record = record
-        """The session in the table. ``None``: there is none, or none yet."""
+        """The session in the table. ``None`` if it was not loaded, or does not exist."""
         self.id_of_cookie = None if record is None else record.id
 
     def mark_accessed(self) -> None:
