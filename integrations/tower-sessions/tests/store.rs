@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_sdk_dynamodb::Client;
 use dynamodb_web_session::{
-    Clock, Config, ManualClock, SessionId, SessionManager, SystemClock, create_table,
+    AtMaxPerSubject, Clock, Config, ManualClock, SessionId, SessionManager, SystemClock, create_table,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Proptest, TestCaseError, TestRunner};
@@ -266,11 +266,18 @@ async fn a_login_names_the_subject_and_all_its_sessions_can_be_ended() {
 
 #[tokio::test]
 async fn a_subject_has_at_most_the_maximum_of_sessions() {
-    let fixture = Fixture::new(Config { max_per_subject: 1, ..Config::default() }).await;
-    for outcome in [true, false] {
-        let session = fixture.request(None);
-        log_in(&session, "alice").await.unwrap();
-        assert_eq!(session.save().await.is_ok(), outcome);
+    for at_max_per_subject in [AtMaxPerSubject::Refuse, AtMaxPerSubject::EndOldest] {
+        let config = Config { max_per_subject: 1, at_max_per_subject, ..Config::default() };
+        let fixture = Fixture::new(config).await;
+        let [first, second] = [fixture.request(None), fixture.request(None)];
+        for session in [&first, &second] {
+            log_in(session, "alice").await.unwrap();
+        }
+        first.save().await.unwrap();
+        let is_refused = at_max_per_subject == AtMaxPerSubject::Refuse;
+        assert_eq!(second.save().await.is_err(), is_refused);
+        assert_eq!(fixture.peek(first.id().unwrap()).await.is_some(), is_refused);
+        assert_eq!(fixture.records().await, 1);
     }
 }
 
