@@ -88,6 +88,12 @@ pub struct Config {
     /// `SESSION_SEAL`: `true` stores data encrypted under a key that only the session's ID yields, and accepts no other;
     /// `migrate` stores it so and accepts data from before. Default `false`.
     pub seal: SealMode,
+    /// `SESSION_MERGE`: two requests of a framework that change different top-level keys of one session both last. `false`: the later
+    /// one overwrites all of the data. For [`web`](crate::web). Default `true`.
+    pub merge: bool,
+    /// `SESSION_PASSIVE_PATHS`: paths whose requests do not keep a session alive, such as those of a poll, separated by commas. A
+    /// path that ends in `/` stands for all below it. For [`web`](crate::web). Default: none.
+    pub passive_paths: Vec<String>,
     /// The DynamoDB endpoint, in place of that of the AWS SDK's own settings (`AWS_ENDPOINT_URL_DYNAMODB`).
     pub endpoint_url: Option<String>,
     /// The Region, in place of that of the AWS SDK's own settings (`AWS_REGION`).
@@ -108,6 +114,8 @@ impl Default for Config {
             at_max_per_subject: AtMaxPerSubject::default(),
             subject_namespace: String::new(),
             seal: SealMode::default(),
+            merge: true,
+            passive_paths: Vec::new(),
             endpoint_url: None,
             region: None,
         }
@@ -155,6 +163,8 @@ impl Config {
                 default.seal,
                 [("false", SealMode::Off), ("true", SealMode::On), ("migrate", SealMode::Migrate)],
             )?,
+            merge: variables.choice("SESSION_MERGE", default.merge, [("true", true), ("false", false)])?,
+            passive_paths: paths(&variables.text("SESSION_PASSIVE_PATHS", String::new())?),
             endpoint_url: default.endpoint_url,
             region: default.region,
         };
@@ -197,6 +207,13 @@ impl Config {
         Timeouts { idle_seconds: at_most_max(idle_seconds), absolute_seconds: at_most_max(absolute_seconds) }
     }
 
+    /// Whether requests with this path do not keep a session alive.
+    pub(crate) fn is_passive(&self, path: &str) -> bool {
+        let is_one =
+            |passive: &String| path == passive || (passive.ends_with('/') && path.starts_with(passive));
+        self.passive_paths.iter().any(is_one)
+    }
+
     /// Validates every setting.
     ///
     /// # Errors
@@ -220,6 +237,13 @@ impl Config {
         in_range("SESSION_MAX_DATA_BYTES", self.max_data_bytes, &DATA_BYTES)?;
         in_range("SESSION_MAX_PER_SUBJECT", self.max_per_subject, &(1..=MAX_PER_SUBJECT))?;
         namespace("SESSION_SUBJECT_NAMESPACE", &self.subject_namespace)?;
+        if let Some(given) = self.passive_paths.iter().find(|path| !path.starts_with('/')) {
+            return Err(ConfigError {
+                variable: "SESSION_PASSIVE_PATHS".into(),
+                accepted: "paths that begin with /, separated by commas".into(),
+                given: format!("{given:?}"),
+            });
+        }
         self.endpoint_url.as_deref().map_or(Ok(()), |url| endpoint_url("endpoint_url", url))
     }
 }
@@ -234,6 +258,10 @@ fn in_range<N: PartialOrd + std::fmt::Display>(
     }
     let accepted = format!("a whole number from {} to {}", range.start(), range.end());
     Err(ConfigError { variable: variable.into(), accepted, given: given.to_string() })
+}
+
+fn paths(given: &str) -> Vec<String> {
+    given.split(',').map(str::trim).filter(|path| !path.is_empty()).map(str::to_owned).collect()
 }
 
 /// The AWS SDK panics on a URL that it cannot send requests to.
@@ -319,6 +347,8 @@ mod tests {
             ("SESSION_AT_MAX_PER_SUBJECT", "refuse"),
             ("SESSION_SUBJECT_NAMESPACE", "shop-1"),
             ("SESSION_SEAL", "migrate"),
+            ("SESSION_MERGE", "false"),
+            ("SESSION_PASSIVE_PATHS", "/poll, /static/"),
         ]);
         let expected = Config {
             table_name: "sessions.of-mine_2".into(),
@@ -332,6 +362,8 @@ mod tests {
             at_max_per_subject: AtMaxPerSubject::Refuse,
             subject_namespace: "shop-1".into(),
             seal: SealMode::Migrate,
+            merge: false,
+            passive_paths: vec!["/poll".into(), "/static/".into()],
             endpoint_url: None,
             region: None,
         };
@@ -360,6 +392,8 @@ mod tests {
             ("SESSION_AT_MAX_PER_SUBJECT", "end_oldest", "`refuse` or `end-oldest`"),
             ("SESSION_SEAL", "1", "`false`, `true` or `migrate`"),
             ("SESSION_SUBJECT_NAMESPACE", "a b", "at most 64"),
+            ("SESSION_MERGE", "yes", "`true` or `false`"),
+            ("SESSION_PASSIVE_PATHS", "poll", "begin with /"),
             ("SESSION_MAX_DATA_BYTES", "1", "from 2 to 408576"),
             ("SESSION_MAX_DATA_BYTES", "408577", "from 2 to 408576"),
             ("SESSION_NOT_BEFORE", "yesterday", "RFC 3339"),

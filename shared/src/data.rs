@@ -12,16 +12,23 @@ pub const MAX_DATA_DEPTH: usize = 100;
 /// The JSON text of `data`, of at most `limit` bytes.
 pub(crate) fn encode<T: Serialize>(data: &T, limit: usize) -> Result<String, Error> {
     let text = serde_json::to_string(data).map_err(Error::Serialize)?;
+    check(&text, limit)?;
+    Ok(text)
+}
+
+/// # Errors
+/// The JSON text is larger than `limit` bytes, too deep, or other JSON readers do not accept it.
+pub(crate) fn check(text: &str, limit: usize) -> Result<(), Error> {
     if text.len() > limit {
         return Err(Error::DataTooLarge { size: text.len(), limit });
     }
-    if depth(&text) > MAX_DATA_DEPTH {
+    if depth(text) > MAX_DATA_DEPTH {
         return Err(Error::DataTooDeep { limit: MAX_DATA_DEPTH });
     }
-    if let Some(what) = not_portable(&text) {
+    if let Some(what) = not_portable(text) {
         return Err(Error::DataNotPortable { what });
     }
-    Ok(text)
+    Ok(())
 }
 
 /// What other JSON readers refuse or change (RFC 7493, sections 2.1 and 2.2): a surrogate without its other half, or a number

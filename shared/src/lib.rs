@@ -17,6 +17,7 @@
 
 mod call;
 mod chain;
+mod changes;
 mod clock;
 mod config;
 mod data;
@@ -34,6 +35,7 @@ mod time_limits;
 mod timeouts;
 mod variables;
 mod verbs;
+pub mod web;
 
 pub use clock::{Clock, MalformedTimestamp, ManualClock, SystemClock, Timestamp};
 pub use config::{AtMaxPerSubject, Config, SealMode};

@@ -17,6 +17,8 @@ pub const LOAD_TARGET: &str = "dynamodb_web_session::report::load";
 pub(crate) enum Event {
     Created,
     Loaded,
+    /// The idle deadline of a session that was loaded before was extended.
+    Used,
     Saved,
     Renewed,
     LoggedIn,
@@ -30,6 +32,7 @@ impl Event {
         match self {
             Self::Created => "created",
             Self::Loaded => "loaded",
+            Self::Used => "used",
             Self::Saved => "saved",
             Self::Renewed => "renewed",
             Self::LoggedIn => "logged-in",
@@ -76,7 +79,7 @@ pub(crate) fn emit(report: &Report, did: Event, error: Option<&Error>) {
         };
     }
     match event {
-        "loaded" => emit!(LOAD_TARGET, info,),
+        "loaded" | "used" => emit!(LOAD_TARGET, info,),
         "failed" => emit!(TARGET, error, error = error.map(detail)),
         _ => emit!(TARGET, info,),
     }

@@ -126,6 +126,8 @@ pub struct LogIn<D> {
     pub idle_timeout_seconds: Option<u64>,
     /// An absolute timeout of its own, counted from the session's creation.
     pub absolute_timeout_seconds: Option<u64>,
+    /// The session ends at this moment at the latest, where its absolute timeout would be later.
+    pub absolute_deadline: Option<Timestamp>,
     /// What must hold for the login to take place.
     pub preconditions: Preconditions,
 }
@@ -137,6 +139,7 @@ impl<D> Default for LogIn<D> {
             data_if_new: None,
             idle_timeout_seconds: None,
             absolute_timeout_seconds: None,
+            absolute_deadline: None,
             preconditions: Preconditions::default(),
         }
     }

@@ -61,6 +61,7 @@ async fn log_in(
         data_if_new: None,
         idle_timeout_seconds: body.idle_timeout_seconds,
         absolute_timeout_seconds: body.absolute_timeout_seconds,
+        absolute_deadline: None,
         preconditions: request::preconditions(request)?,
     };
     let logged_in = sessions.log_in(&id, subject, options).await?;

@@ -249,6 +249,7 @@ impl NativeManager {
             data_if_new: json.1.map(text).transpose()?,
             idle_timeout_seconds: options.idle_timeout_seconds.map(whole),
             absolute_timeout_seconds: options.absolute_timeout_seconds.map(whole),
+            absolute_deadline: None,
             preconditions: options.preconditions()?,
         };
         let id: Option<SessionId> = id.and_then(|text| text.parse().ok());

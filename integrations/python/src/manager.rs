@@ -235,6 +235,7 @@ impl Verbs {
             data_if_new: data_if_new.map(json::encode).transpose()?,
             idle_timeout_seconds: idle_timeout_seconds.map(|seconds| seconds.0),
             absolute_timeout_seconds: absolute_timeout_seconds.map(|seconds| seconds.0),
+            absolute_deadline: None,
             preconditions: preconditions(if_match)?,
         };
         let (id, subject) = (id.and_then(|id| id.id()), self::subject(subject)?);

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use super::{found, known};
 use crate::call::Call;
 use crate::clock::Timestamp;
+use crate::dynamodb::item::Item;
 use crate::dynamodb::load::Slid;
 use crate::dynamodb::record::Record;
 use crate::error::Error;
@@ -76,23 +77,49 @@ impl SessionManager {
 
     /// Extends the idle deadline and reads the record, in one request where the bound in the list allows it.
     async fn slide_and_get(&self, call: &mut Call<'_>, id: &SessionId) -> Result<Record, Error> {
+        let (_, item) = self.slide(call, id, ReturnValue::AllNew).await?;
+        self.table.to_record(id, item)
+    }
+
+    /// Extends the idle deadline, and makes its bound in the list later where it has to.
+    async fn slide(
+        &self,
+        call: &mut Call<'_>,
+        id: &SessionId,
+        returned: ReturnValue,
+    ) -> Result<(Timestamp, Item), Error> {
         let mut slide_by: Option<Timestamp> = None;
         loop {
-            match self.table.slide(call, id.loggable(), slide_by, ReturnValue::AllNew).await? {
-                Slid::At(_, item) => return self.table.to_record(id, item),
-                Slid::Overdue(item) => {
-                    let record = self.table.to_record(id, item)?;
-                    if record.slide_by.is_none_or(|until| until >= call.now()) {
-                        slide_by = None; // another use has made the bound later
-                    } else if let Some(subject) = &record.subject {
-                        let place = (subject, record.chain);
-                        slide_by =
-                            Some(self.raise_bound(call, id.loggable(), place, record.idle_seconds).await?);
-                    }
-                    call.require_time()?;
-                }
+            let item = match self.table.slide(call, id.loggable(), slide_by, returned.clone()).await? {
+                Slid::At(now, item) => return Ok((now, item)),
+                Slid::Overdue(item) => item,
+            };
+            let record = self.table.to_record(id, item)?;
+            if record.slide_by.is_none_or(|until| until >= call.now()) {
+                slide_by = None; // another use has made the bound later
+            } else if let Some(subject) = &record.subject {
+                let place = (subject, record.chain);
+                slide_by = Some(self.raise_bound(call, id.loggable(), place, record.idle_seconds).await?);
             }
+            call.require_time()?;
         }
+    }
+
+    /// Extends the idle deadline of a session that was looked at before. Nothing is sent while it is too early for that: then it
+    /// returns false.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the session has ended meanwhile.
+    pub(crate) async fn keep_alive<T>(&self, session: &mut Session<T>) -> Result<bool, Error> {
+        let idle_seconds = session.stored_timeouts.idle_seconds;
+        let mut call = self.call_for(Some(&session.id));
+        if !session.deadlines.touch_is_due(idle_seconds, self.config.touch_interval_seconds, call.now()) {
+            return Ok(false);
+        }
+        let slid = self.slide(&mut call, &session.id, ReturnValue::None).await;
+        let (now, _) = call.end(slid, Event::Used)?;
+        session.deadlines.idle = now.plus_seconds(idle_seconds);
+        Ok(true)
     }
 
     /// Loads a session without using it: its idle deadline does not slide. For operators, and for programs that only look,
@@ -104,6 +131,14 @@ impl SessionManager {
         &self,
         id: &(impl AsSessionId + ?Sized),
     ) -> Result<Option<Session<T>>, Error> {
+        found(self.look_at(id).await)
+    }
+
+    /// As [`peek`](Self::peek), with the reason why there is no session.
+    pub(crate) async fn look_at<T: DeserializeOwned>(
+        &self,
+        id: &(impl AsSessionId + ?Sized),
+    ) -> Result<Session<T>, Error> {
         let id = id.as_session_id();
         let mut call = self.call_for(id.as_deref());
         let loaded = async {
@@ -113,6 +148,6 @@ impl SessionManager {
             Ok(record.into_session(id.clone(), data))
         }
         .await;
-        found(call.end(loaded, Event::Loaded))
+        call.end(loaded, Event::Loaded)
     }
 }

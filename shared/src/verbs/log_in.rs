@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::in_time;
+use super::new_data::NewData;
 use super::renew::{Check, Moved, check, parse};
 use crate::call::Call;
 use crate::dynamodb::record::Record;
@@ -44,11 +45,25 @@ impl SessionManager {
         subject: Subject,
         options: LogIn<T>,
     ) -> Result<LoggedIn<T>, Error> {
+        match self.encode_log_in(options) {
+            Ok(options) => self.log_in_encoded(id, subject, options).await,
+            Err(error) => {
+                let call = self.call_for(id.as_session_id().as_deref()).for_subject(Some(&subject));
+                call.end(Err(error), Event::LoggedIn)
+            }
+        }
+    }
+
+    pub(crate) async fn log_in_encoded<T: DeserializeOwned>(
+        &self,
+        id: &(impl AsSessionId + ?Sized),
+        subject: Subject,
+        options: LogIn<NewData>,
+    ) -> Result<LoggedIn<T>, Error> {
         let id = id.as_session_id();
         let mut call = self.call_for(id.as_deref()).for_subject(Some(&subject));
         let mut event = Event::LoggedIn;
         let logged_in = async {
-            let options = self.encode_log_in(options)?;
             let (new, record, is_new) =
                 in_time(self.log_in_record(&mut call, id.as_deref(), &subject, (&options, check::<T>)))
                     .await?;
@@ -69,7 +84,7 @@ impl SessionManager {
         call: &mut Call<'_>,
         id: Option<&SessionId>,
         subject: &Subject,
-        (options, check): (&LogIn<String>, Check),
+        (options, check): (&LogIn<NewData>, Check),
     ) -> Result<(SessionId, Record, bool), Error> {
         if let Some(id) = id {
             match self.move_to_subject(call, id, subject, (options, check)).await {
@@ -84,10 +99,10 @@ impl SessionManager {
             subject: Some(subject.clone()),
             idle_timeout_seconds: options.idle_timeout_seconds,
             absolute_timeout_seconds: options.absolute_timeout_seconds,
-            absolute_deadline: None,
+            absolute_deadline: options.absolute_deadline,
         };
         let data = options.data_if_new.as_ref().or(options.data.as_ref());
-        let data = data.cloned().unwrap_or_else(|| "{}".to_owned());
+        let data = self.new_data(data, "{}")?;
         let timeouts = self.timeouts_of(&create, call.now())?;
         let record = Record::new(data, timeouts, create.subject, call.now())?;
         check(&record.data)?;
@@ -100,7 +115,7 @@ impl SessionManager {
         call: &mut Call<'_>,
         id: &SessionId,
         subject: &Subject,
-        (options, check): (&LogIn<String>, Check),
+        (options, check): (&LogIn<NewData>, Check),
     ) -> Result<(SessionId, Record), Error> {
         self.burn_doubtful(call, subject).await?;
         let mut list_expires = self.list_expires(call);
@@ -112,21 +127,24 @@ impl SessionManager {
                 return Err(Error::Changed);
             }
             let kept = record.timeouts();
-            let timeouts = match (options.idle_timeout_seconds, options.absolute_timeout_seconds) {
-                (None, None) => kept,
-                (idle, absolute) => Timeouts {
+            let left = options.absolute_deadline.map(|deadline| deadline.seconds_since(record.created));
+            let timeouts = match (options.idle_timeout_seconds, options.absolute_timeout_seconds, left) {
+                (None, None, None) => kept,
+                (idle, absolute, left) => Timeouts {
                     idle_seconds: idle.unwrap_or(kept.idle_seconds),
-                    absolute_seconds: absolute.unwrap_or(kept.absolute_seconds),
+                    absolute_seconds: absolute.unwrap_or(kept.absolute_seconds).min(left.unwrap_or(u64::MAX)),
                 }
                 .clamped(),
             };
-            let data = options.data.as_ref().unwrap_or(&record.data).clone();
+            self.validate_timeouts(None, left.map(|left| left.min(self.config.max_timeout_seconds)))?;
+            let data = self.new_data(options.data.as_ref(), &record.data)?;
             let mut moved = record.moved(data, timeouts, Some(subject.clone()), call.now())?;
             check(&moved.data)?;
             let new = self.new_id()?;
-            // A login brings its own data, so it does not matter who has saved meanwhile. With `If-Match` it does.
-            let ignores_saves = options.preconditions == Preconditions::default()
-                && (options.data.is_some() || overtaken >= OVERTAKEN);
+            // A login that brings all of the data does not depend on who has saved meanwhile. With `If-Match` it does.
+            let brings_all = matches!(options.data, Some(NewData::Whole(_)));
+            let ignores_saves =
+                options.preconditions == Preconditions::default() && (brings_all || overtaken >= OVERTAKEN);
             let unchanged = if ignores_saves { Unchanged::Chain } else { Unchanged::All };
             let names = (id, &record, &new);
             match self.move_record(call, names, &mut moved, unchanged, &mut list_expires).await? {
@@ -137,13 +155,15 @@ impl SessionManager {
         }
     }
 
-    fn encode_log_in<T: Serialize>(&self, options: LogIn<T>) -> Result<LogIn<String>, Error> {
+    fn encode_log_in<T: Serialize>(&self, options: LogIn<T>) -> Result<LogIn<NewData>, Error> {
         self.validate_timeouts(options.idle_timeout_seconds, options.absolute_timeout_seconds)?;
+        let encode = |data: Option<T>| data.map(|data| self.encode(&data).map(NewData::Whole)).transpose();
         Ok(LogIn {
-            data: options.data.map(|data| self.encode(&data)).transpose()?,
-            data_if_new: options.data_if_new.map(|data| self.encode(&data)).transpose()?,
+            data: encode(options.data)?,
+            data_if_new: encode(options.data_if_new)?,
             idle_timeout_seconds: options.idle_timeout_seconds,
             absolute_timeout_seconds: options.absolute_timeout_seconds,
+            absolute_deadline: options.absolute_deadline,
             preconditions: options.preconditions,
         })
     }

@@ -6,6 +6,7 @@ mod list;
 mod load;
 mod log_in;
 mod membership;
+pub(crate) mod new_data;
 mod renew;
 mod revoke;
 mod save;

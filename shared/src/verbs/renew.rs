@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::new_data::NewData;
 use super::{found, in_time, known};
 use crate::call::Call;
 use crate::clock::Timestamp;
@@ -62,16 +63,16 @@ impl SessionManager {
         renewal: Renewal<T>,
     ) -> Result<Option<Session<T>>, Error> {
         let Renewal { data, preconditions } = renewal;
-        match data.map(|data| self.encode(&data)).transpose() {
+        match data.map(|data| self.encode(&data).map(NewData::Whole)).transpose() {
             Ok(data) => self.renew_encoded(id, Renewal { data, preconditions }).await,
             Err(error) => self.call_for(id.as_session_id().as_deref()).end(Err(error), Event::Renewed),
         }
     }
 
-    async fn renew_encoded<T: DeserializeOwned>(
+    pub(crate) async fn renew_encoded<T: DeserializeOwned>(
         &self,
         id: &(impl AsSessionId + ?Sized),
-        renewal: Renewal<String>,
+        renewal: Renewal<NewData>,
     ) -> Result<Option<Session<T>>, Error> {
         let id = id.as_session_id();
         let mut call = self.call_for(id.as_deref());
@@ -89,7 +90,7 @@ impl SessionManager {
         &self,
         call: &mut Call<'_>,
         id: &SessionId,
-        renewal: Renewal<String>,
+        renewal: Renewal<NewData>,
         check: Check,
     ) -> Result<(SessionId, Record), Error> {
         let mut list_expires = self.list_expires(call);
@@ -100,7 +101,7 @@ impl SessionManager {
             if !renewal.preconditions.hold(&record.etag) {
                 return Err(Error::Changed);
             }
-            let data = renewal.data.as_ref().unwrap_or(&record.data).clone();
+            let data = self.new_data(renewal.data.as_ref(), &record.data)?;
             let mut moved = record.moved(data, record.timeouts(), record.subject.clone(), call.now())?;
             moved.renewals = record.renewals.one_more(call.now())?;
             check(&moved.data)?;

@@ -11,3 +11,4 @@ mod model;
 mod protocol;
 mod races;
 mod revocation;
+mod web;

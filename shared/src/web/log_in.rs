@@ -1,0 +1,77 @@
+//! Login, renewal and logout in a request.
+
+use super::lifetime::Lifetime;
+use super::request::RequestSession;
+use crate::changes::Changes;
+use crate::error::{Absence, Error};
+use crate::session::{LoggedIn, Renewal, Session};
+use crate::subject::Subject;
+use crate::verbs::new_data::NewData;
+
+use super::request::Text;
+
+impl RequestSession {
+    /// Logs a user in: new ID, subject, data and lifetime in one transaction. `data` is the data as it is to be, with what this
+    /// request has changed before. What other requests have stored meanwhile under other keys stays. If the session has ended,
+    /// or there is none, the user gets a new one with what this request has set.
+    ///
+    /// # Errors
+    /// Those of [`SessionManager::log_in`](crate::SessionManager::log_in). After any of them the session is as it was before the
+    /// request, and [`finish`](Self::finish) stores nothing.
+    pub async fn log_in(&mut self, subject: Subject, data: &str, lifetime: Lifetime) -> Result<(), Error> {
+        self.has_failed = true;
+        let changes = Changes::between(self.stored(), data)?;
+        let options = lifetime.log_in(self.sessions.config(), NewData::Changed(changes));
+        let id = self.current_id();
+        let LoggedIn { session, .. } = self.sessions.log_in_encoded(&id, subject, options).await?;
+        self.take(session);
+        Ok(())
+    }
+
+    /// Gives the session a new ID, with `data` as it is to be. Without a session it does nothing, and returns false.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the session has ended meanwhile, or has another ID by now. Otherwise those of
+    /// [`SessionManager::renew_with`](crate::SessionManager::renew_with). After any of them [`finish`](Self::finish) stores
+    /// nothing.
+    pub async fn renew(&mut self, data: &str) -> Result<bool, Error> {
+        self.open().await?;
+        let Some(session) = &self.session else { return Ok(false) };
+        self.has_failed = true;
+        let changes = Changes::between(session.data.get(), data)?;
+        let renewal = Renewal { data: Some(NewData::Changed(changes)), ..Renewal::default() };
+        let renewed = self.sessions.renew_encoded(&session.id, renewal).await?;
+        self.take(renewed.ok_or(Error::NotFound(Absence::Superseded))?);
+        Ok(true)
+    }
+
+    /// Ends the session at once, also if it has got another ID meanwhile. The request may begin a new one afterwards. A logout
+    /// is possible after a login that has failed, too.
+    ///
+    /// # Errors
+    /// Those of [`SessionManager::clear`](crate::SessionManager::clear): the session may be alive.
+    pub async fn log_out(&mut self) -> Result<(), Error> {
+        let id = self.current_id();
+        self.has_failed = true;
+        let has_ended = self.sessions.clear(&id).await?;
+        self.is_open = true;
+        self.session = None;
+        self.has_failed = false;
+        self.has_ended |= has_ended;
+        self.is_superseded &= !has_ended;
+        Ok(())
+    }
+
+    fn current_id(&self) -> Option<crate::id::SessionId> {
+        let known = self.session.as_ref().map(|session| session.id.clone());
+        known.or_else(|| self.presented.clone())
+    }
+
+    fn take(&mut self, session: Session<Text>) {
+        self.session = Some(session);
+        self.is_open = true;
+        self.has_new_id = true;
+        self.has_failed = false;
+        self.is_superseded = false;
+    }
+}

@@ -1,0 +1,114 @@
+//! The session of a request.
+
+use serde_json::value::RawValue;
+
+use crate::error::{Absence, Error};
+use crate::id::SessionId;
+use crate::manager::SessionManager;
+use crate::session::Session;
+
+/// The data of a session as JSON text: each framework has its own encoder.
+pub type Text = Box<RawValue>;
+
+/// The session of one web request, from its cookie to its response.
+///
+/// Call [`open`](Self::open) when the application uses its session for the first time, and [`finish`](Self::finish) when the
+/// response begins. Between them there may be [`log_in`](Self::log_in), [`renew`](Self::renew) and [`log_out`](Self::log_out).
+#[derive(Debug)]
+pub struct RequestSession {
+    pub(super) sessions: SessionManager,
+    /// The ID in the cookie.
+    pub(super) presented: Option<SessionId>,
+    pub(super) session: Option<Session<Text>>,
+    /// Whether the table was asked about the ID in the cookie.
+    pub(super) is_open: bool,
+    /// Whether the ID in the cookie is one from before a renewal or a login.
+    pub(super) is_superseded: bool,
+    /// Whether this request has given the session a new ID.
+    pub(super) has_new_id: bool,
+    /// Whether this request has ended a session.
+    pub(super) has_ended: bool,
+    /// Whether a login or a renewal has failed. Then nothing of this request is stored.
+    pub(super) has_failed: bool,
+    pub(super) is_passive: bool,
+}
+
+impl RequestSession {
+    /// The session of a request whose cookie has this value. Nothing is sent yet.
+    #[must_use]
+    pub fn new(sessions: SessionManager, cookie: Option<&str>) -> Self {
+        Self {
+            sessions,
+            presented: cookie.and_then(|text| text.parse().ok()),
+            session: None,
+            is_open: false,
+            is_superseded: false,
+            has_new_id: false,
+            has_ended: false,
+            has_failed: false,
+            is_passive: false,
+        }
+    }
+
+    /// Says which path the request has: `SESSION_PASSIVE_PATHS` are no use of the session.
+    #[must_use]
+    pub fn with_path(mut self, path: &str) -> Self {
+        self.is_passive = self.sessions.config().is_passive(path);
+        self
+    }
+
+    /// Reads the session, if the request has one. It counts as a use when the request [finishes](Self::finish).
+    ///
+    /// A record that another program wrote, or that this one cannot read, is no session; the report of the call says so.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] and [`Error::Misconfigured`] from the table.
+    pub async fn open(&mut self) -> Result<Option<&Session<Text>>, Error> {
+        if !self.is_open {
+            if let Some(id) = &self.presented {
+                match self.sessions.look_at::<Text>(id).await {
+                    Ok(session) if is_object(&session.data) => self.session = Some(session),
+                    Ok(_) | Err(Error::CorruptRecord(_) | Error::Deserialize(_)) => {}
+                    Err(Error::NotFound(absence)) => self.is_superseded = absence == Absence::Superseded,
+                    Err(error) => return Err(error),
+                }
+            }
+            self.is_open = true;
+        }
+        Ok(self.session.as_ref())
+    }
+
+    /// The session as this request knows it. `None`: there is none, or it was not opened.
+    #[must_use]
+    pub fn session(&self) -> Option<&Session<Text>> {
+        self.session.as_ref()
+    }
+
+    /// Whether the ID in the cookie is one from before a renewal or a login, at most an hour ago. The request has no session
+    /// then, and stores nothing.
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        self.is_superseded
+    }
+
+    /// Whether a login or a renewal has failed. Then nothing of this request is stored.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Whether this request counts as a use of the session, as it does by default. A poll should not: otherwise an open page
+    /// keeps a session alive without its user.
+    pub fn keep_alive(&mut self, keeps_alive: bool) {
+        self.is_passive = !keeps_alive;
+    }
+
+    /// The data that is stored, as far as this request knows.
+    pub(super) fn stored(&self) -> &str {
+        self.session.as_ref().map_or("{}", |session| session.data.get())
+    }
+}
+
+fn is_object(data: &RawValue) -> bool {
+    data.get().starts_with('{')
+}
