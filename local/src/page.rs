@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use dynamodb_web_session::BoxError;
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -93,15 +95,17 @@ impl Page {
         let get = self.dynamodb.get_item().table_name(&self.table).key("id", key).consistent_read(true);
         let item = get.send().await?.item;
         Ok(item.map(|item| {
-            item.into_iter().map(|(name, value)| (name, typed(value))).collect::<Map<_, _>>().into()
+            let typed = |(name, value): (String, _)| (name.clone(), typed(&name, value));
+            item.into_iter().map(typed).collect::<Map<_, _>>().into()
         }))
     }
 }
 
-fn typed(value: AttributeValue) -> Value {
+fn typed(name: &str, value: AttributeValue) -> Value {
     match value {
         AttributeValue::S(text) => json!({ "S": text }),
         AttributeValue::N(number) => json!({ "N": number }),
+        AttributeValue::B(bytes) if name != "data" => json!({ "B": BASE64_STANDARD.encode(bytes) }),
         AttributeValue::B(bytes) if bytes.as_ref().first() == Some(&SEALED) => {
             json!({ "B, sealed": format!("{} bytes", bytes.as_ref().len()) })
         }

@@ -88,7 +88,39 @@ impl<'a> Call<'a> {
 
     /// Reports the call, and returns its result.
     pub(crate) fn end<T>(self, result: Result<T, Error>, event: Event) -> Result<T, Error> {
-        report::emit(&self.report, event, result.as_ref().err());
-        result
+        self.ended(result, event).report()
+    }
+
+    /// The end of the call, which is not reported yet.
+    pub(crate) fn ended<T>(self, result: Result<T, Error>, event: Event) -> Ended<T> {
+        Ended { report: self.report, event, result: Some(result) }
+    }
+}
+
+/// The end of a call. A call that runs in a task of its own is reported by the task that waits for it, whose log knows the request;
+/// or by its own, if the other one has gone away.
+pub(crate) struct Ended<T> {
+    report: Report,
+    event: Event,
+    /// `None` when it has been reported.
+    result: Option<Result<T, Error>>,
+}
+
+impl<T> Ended<T> {
+    /// Reports the call, and returns its result.
+    pub(crate) fn report(mut self) -> Result<T, Error> {
+        self.emit().unwrap_or_else(|| Err(Error::Unavailable("the call was reported before".into())))
+    }
+
+    fn emit(&mut self) -> Option<Result<T, Error>> {
+        let result = self.result.take()?;
+        report::emit(&self.report, self.event, result.as_ref().err());
+        Some(result)
+    }
+}
+
+impl<T> Drop for Ended<T> {
+    fn drop(&mut self) {
+        self.emit();
     }
 }

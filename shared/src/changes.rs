@@ -33,6 +33,17 @@ impl Changes {
         Ok(Self { set: after, removed })
     }
 
+    /// These changes, and all members of `object`, whether they were there before or not.
+    ///
+    /// # Errors
+    /// [`Error::Deserialize`]: the text is no object.
+    pub(crate) fn and_set(mut self, object: &str) -> Result<Self, Error> {
+        let members = members(object)?;
+        self.removed.retain(|key| !members.contains_key(key));
+        self.set.extend(members);
+        Ok(self)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.set.is_empty() && self.removed.is_empty()
     }
@@ -84,6 +95,13 @@ mod tests {
     fn a_removed_key_stays_removed_and_what_is_absent_already_is_no_matter() {
         assert_eq!(changed(r#"{"x":0,"y":0}"#, r#"{"y":0}"#, r#"{"x":0,"y":0,"z":1}"#), r#"{"y":0,"z":1}"#);
         assert_eq!(changed(r#"{"x":0}"#, "{}", r#"{"z":1}"#), r#"{"z":1}"#);
+    }
+
+    #[test]
+    fn what_is_set_in_any_case_is_a_change_though_it_was_there() {
+        let changes =
+            Changes::between(r#"{"a":1,"b":2}"#, r#"{"b":2}"#).unwrap().and_set(r#"{"b":2,"a":3}"#).unwrap();
+        assert_eq!(changes.apply(r#"{"a":1,"c":0}"#).unwrap(), r#"{"a":3,"c":0,"b":2}"#);
     }
 
     #[test]

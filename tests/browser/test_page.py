@@ -56,7 +56,8 @@ def test_the_page_shows_every_call_of_a_session(browser, start, transport):
     assert press(browser, "renew", 200)[:2] == ["renewed", "2"]
     assert json.loads(text(browser, "record"))["id"] != record["id"]
     assert press(browser, "clear", 204)[0] == "cleared"
-    assert text(browser, "record") == "none" and text(browser, "idle") == "–"
+    assert set(json.loads(text(browser, "record"))) == {"id", "chain", "expires", "ended_at"}, "a tombstone"
+    assert text(browser, "idle") == "–"
     press(browser, "load", 404)
     reason = {"header": "this ID was never issued, was cleared, or expired and was deleted by TTL", "cookie": "the request has no ID"}[transport]
     assert text(browser, "status").endswith(f"There is no such session: {reason}")
@@ -100,7 +101,6 @@ def test_two_renewals_at_once_leave_the_browser_logged_in(browser, start):
     """The response of the renewal that lost must not delete the cookie of the one that won."""
     service = start(SESSION_ID_TRANSPORT="cookie")
     browser.get(service.url + "/")
-    press(browser, "create", 201)
     script = """
         const done = arguments[0];
         const renew = () => fetch('/session/renew', { method: 'POST' });
@@ -109,7 +109,10 @@ def test_two_renewals_at_once_leave_the_browser_logged_in(browser, start):
           .then((responses) => responses.slice(0, 2).map((response) => response.status).sort())
           .then(async (statuses) => done([statuses, (await fetch('/session')).status]));
     """
-    outcomes = [browser.execute_async_script(script) for _ in range(20)]
+    outcomes = []
+    for _ in range(5):
+        press(browser, "create", 201)  # a session is renewed at most ten times a minute
+        outcomes += [browser.execute_async_script(script) for _ in range(4)]
     # On a busy machine the browser may send the second renewal after the response to the first, with the new cookie. Then
     # both succeed, but not for one ID.
     assert [[200, 404], 200] in outcomes

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use dynamodb_web_session::{Config, Error, SessionManager};
@@ -18,6 +18,9 @@ use crate::settings::Settings;
 
 /// How long Ctrl-C waits at most while a call is under way.
 const BETWEEN_SIGNALS: Duration = Duration::from_millis(100);
+
+/// How long the end of the interpreter waits at most for a call that is about to end.
+const AT_EXIT: Duration = Duration::from_secs(2);
 
 /// What a call does when a signal handler raises an exception, as that of Ctrl-C does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,9 +47,52 @@ pub(crate) struct InProcess<T> {
     parts: Option<(Runtime, T)>,
 }
 
+/// The connections whose runtimes have to end before the interpreter does.
+static CONNECTIONS: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
+
+/// Ends the runtimes of asynchronous managers, while the interpreter is there: a call that ends later would look for it in vain,
+/// and abort the process. Python's `atexit` calls it.
+#[pyfunction]
+pub(crate) fn end_runtimes(py: Python<'_>) {
+    let connections = std::mem::take(&mut *CONNECTIONS.lock().unwrap_or_else(PoisonError::into_inner));
+    for connection in connections.iter().filter_map(Weak::upgrade) {
+        let process = connection.current.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let process = process.filter(|process| process.id == std::process::id()).and_then(Arc::into_inner);
+        if let Some((runtime, sessions)) = process.and_then(|mut process| process.parts.take()) {
+            // Without the GIL, for which a call may wait.
+            py.detach(|| runtime.shutdown_timeout(AT_EXIT));
+            drop(sessions);
+        }
+    }
+}
+
+/// A coroutine that begins with `start`, which returns what it awaits.
+pub(crate) fn coroutine<'py>(
+    py: Python<'py>,
+    start: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send + 'static,
+) -> PyResult<Bound<'py, PyAny>> {
+    static RUN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let start = Start(Mutex::new(Some(Box::new(start))));
+    RUN.import(py, "dynamodb_web_session._coroutine", "run")?.call1((start,))
+}
+
+type Starting = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
+
+/// The beginning of a coroutine.
+#[pyclass(frozen)]
+struct Start(Mutex<Option<Starting>>);
+
+#[pymethods]
+impl Start {
+    fn __call__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let start = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        start.ok_or_else(|| PyRuntimeError::new_err("the coroutine has begun already"))?(py)
+    }
+}
+
 impl Connection {
-    pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, current: Mutex::new(None) }
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self { settings, current: Mutex::new(None) })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -93,7 +139,7 @@ impl Connection {
 
     /// Returns an `asyncio` future. `finish` makes its result, attached to the interpreter.
     pub(crate) fn spawn<'py, T: Send + 'static, F>(
-        &self,
+        self: &Arc<Self>,
         py: Python<'py>,
         call: impl FnOnce(SessionManager) -> F + Send + 'static,
         finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
@@ -102,6 +148,7 @@ impl Connection {
         F: Future<Output = Result<T, Error>> + Send,
     {
         let process = self.process(Builder::new_multi_thread().worker_threads(1))?;
+        self.end_at_exit();
         let event_loop = running_loop(py)?;
         let future = event_loop.call_method0("create_future")?;
         let (event_loop, waiting) = (event_loop.unbind(), future.clone().unbind());
@@ -119,6 +166,15 @@ impl Connection {
         });
         future.call_method1("add_done_callback", (Abort(task.abort_handle()),))?;
         Ok(future)
+    }
+
+    fn end_at_exit(self: &Arc<Self>) {
+        let mut connections = CONNECTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        let this = Arc::downgrade(self);
+        if !connections.iter().any(|connection| connection.ptr_eq(&this)) {
+            connections.retain(|connection| connection.strong_count() > 0);
+            connections.push(this);
+        }
     }
 
     fn process(&self, runtime: &mut Builder) -> PyResult<Arc<InProcess<SessionManager>>> {
@@ -157,7 +213,10 @@ impl<T> Drop for InProcess<T> {
 /// The event loop that runs in this thread.
 fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    GET.import(py, "asyncio", "get_running_loop")?.call0()
+    let no_loop = |_| {
+        PyRuntimeError::new_err("AsyncSessionManager needs a running event loop of asyncio; trio has none")
+    };
+    GET.import(py, "asyncio", "get_running_loop")?.call0().map_err(no_loop)
 }
 
 /// Gives a future its result, on its event loop.

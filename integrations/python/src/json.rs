@@ -51,23 +51,33 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Text> {
         return Ok(text);
     }
     let py = value.py();
-    let text = codec(py)?.0.bind(py).call1((value,)).map_err(|error| invalid(py, error))?;
+    let text = codec(py)?.0.bind(py).call1((value,)).map_err(|error| invalid(value, error))?;
     parse(text.cast()?)
 }
 
 /// What Python's encoder says of a value becomes an exception of ours, with its own as the cause.
-fn invalid(py: Python<'_>, error: PyErr) -> PyErr {
+fn invalid(value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     use pyo3::exceptions::{PyRecursionError, PyTypeError, PyValueError};
+    let py = value.py();
     if error.is_instance_of::<PyRecursionError>(py) {
         return InvalidDataError::new_err("the data is nested too deep");
     }
     if !error.is_instance_of::<PyTypeError>(py) && !error.is_instance_of::<PyValueError>(py) {
         return error;
     }
-    let invalid =
-        InvalidDataError::new_err(format!("Python's JSON does not support the data: {}", error.value(py)));
+    let what = refused_key(value).map_or_else(|| "the data".to_owned(), |key| format!("the value of {key}"));
+    let text = format!("Python's JSON does not support {what}: {}", error.value(py));
+    let invalid = InvalidDataError::new_err(text);
     invalid.set_cause(py, Some(error));
     invalid
+}
+
+/// The first key of a `dict` whose value Python's encoder refuses.
+fn refused_key(value: &Bound<'_, PyAny>) -> Option<String> {
+    let encode = codec(value.py()).ok()?.0.bind(value.py());
+    let items = value.cast::<PyDict>().ok()?.iter();
+    let (key, _) = items.into_iter().find(|(_, value)| encode.call1((value,)).is_err())?;
+    Some(key.repr().ok()?.to_string())
 }
 
 fn parse(text: &Bound<'_, PyString>) -> PyResult<Text> {
@@ -83,7 +93,7 @@ pub(crate) fn decode<'py>(py: Python<'py>, text: &RawValue) -> PyResult<Bound<'p
     if let Some(value) = plain::decode(py, text) {
         return Ok(value);
     }
-    codec(py)?.1.bind(py).call1((text.get(),)).map_err(|error| invalid(py, error)) // such as a number of 5,000 digits
+    codec(py)?.1.bind(py).call1((text.get(),)).map_err(|error| invalid(py.None().bind(py), error)) // such as a number of 5,000 digits
 }
 
 /// An empty object.

@@ -10,6 +10,7 @@ mod errors;
 mod json;
 mod manager;
 mod plain;
+mod request;
 mod session;
 mod settings;
 
@@ -21,11 +22,15 @@ mod core {
     #[pymodule_export]
     use crate::clock::ManualClock;
     #[pymodule_export]
+    use crate::connection::end_runtimes;
+    #[pymodule_export]
     use crate::embedded::EmbeddedDynamoDb;
     #[pymodule_export]
     use crate::json::RawJson;
     #[pymodule_export]
     use crate::manager::{AsyncSessionManager, SessionManager};
+    #[pymodule_export]
+    use crate::request::{Cookie, Lifetime, RequestSession};
     #[pymodule_export]
     use crate::session::{ListedSession, Session};
 }

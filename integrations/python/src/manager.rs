@@ -1,6 +1,7 @@
 //! The verbs, for programs that wait and for programs that await.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use dynamodb_web_session as shared;
 use dynamodb_web_session::{
@@ -8,19 +9,20 @@ use dynamodb_web_session::{
     SubjectChange, Update,
 };
 use pyo3::IntoPyObjectExt;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyDict, PyInt, PyString};
 
-use crate::connection::{Connection, Interrupted};
+use crate::connection::{Connection, Interrupted, coroutine};
 use crate::json::{self, Text};
 use crate::session::{ListedSession, Session};
 use crate::settings::{Seconds, Settings};
 
 /// See `_core.pyi`.
-#[pyclass(frozen, subclass, name = "Sessions", module = "dynamodb_web_session")]
+#[pyclass(frozen, subclass, name = "Verbs", module = "dynamodb_web_session")]
 pub(crate) struct Verbs {
-    connection: Connection,
+    connection: Arc<Connection>,
     is_async: bool,
 }
 
@@ -74,8 +76,28 @@ impl Named<'_> {
     }
 }
 
-fn subject(text: String) -> PyResult<Subject> {
-    Subject::try_from(text).map_err(|error| PyValueError::new_err(error.to_string()))
+/// A subject: a text, an integer or a UUID.
+pub(crate) struct SubjectArgument(pub(crate) Subject);
+
+impl<'py> FromPyObject<'_, 'py> for SubjectArgument {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        static UUID: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = value.py();
+        let is_number = value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>();
+        let is_accepted = value.is_instance_of::<PyString>()
+            || is_number
+            || value.is_instance(UUID.import(py, "uuid", "UUID")?)?;
+        if !is_accepted {
+            let given = value.get_type();
+            return Err(PyTypeError::new_err(format!(
+                "a subject is a text, an integer or a UUID, not {given}"
+            )));
+        }
+        let subject = Subject::try_from(value.str()?.extract::<String>()?);
+        subject.map(Self).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
 }
 
 type Sessions = shared::SessionManager;
@@ -99,7 +121,7 @@ impl Verbs {
         self.call_as(py, Interrupted::Stops, call, finish)
     }
 
-    fn call_as<'py, T: Send + 'static, F>(
+    pub(crate) fn call_as<'py, T: Send + 'static, F>(
         &self,
         py: Python<'py>,
         interrupted: Interrupted,
@@ -110,7 +132,8 @@ impl Verbs {
         F: Future<Output = Result<T, Error>> + Send,
     {
         if self.is_async {
-            self.connection.spawn(py, call, finish)
+            let connection = Arc::clone(&self.connection);
+            coroutine(py, move |py| Ok(connection.spawn(py, call, finish)?.unbind()))
         } else {
             let result = self.connection.block_on(py, interrupted, call)?;
             Ok(finish(py, result)?.into_bound(py))
@@ -152,13 +175,13 @@ impl Verbs {
         &self,
         py: Python<'py>,
         data: Option<&Bound<'py, PyAny>>,
-        subject: Option<String>,
+        subject: Option<SubjectArgument>,
         idle_timeout_seconds: Option<Seconds>,
         absolute_timeout_seconds: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let data = json::encode_or_empty(data)?;
         let options = CreateOptions {
-            subject: subject.map(self::subject).transpose()?,
+            subject: subject.map(|subject| subject.0),
             idle_timeout_seconds: idle_timeout_seconds.map(|seconds| seconds.0),
             absolute_timeout_seconds: absolute_timeout_seconds.map(|seconds| seconds.0),
             ..CreateOptions::default()
@@ -223,7 +246,7 @@ impl Verbs {
         &self,
         py: Python<'py>,
         id: Option<Named<'py>>,
-        subject: String,
+        subject: SubjectArgument,
         data: Option<&Bound<'py, PyAny>>,
         data_if_new: Option<&Bound<'py, PyAny>>,
         idle_timeout_seconds: Option<Seconds>,
@@ -238,7 +261,7 @@ impl Verbs {
             absolute_deadline: None,
             preconditions: preconditions(if_match)?,
         };
-        let (id, subject) = (id.and_then(|id| id.id()), self::subject(subject)?);
+        let (id, subject) = (id.and_then(|id| id.id()), subject.0);
         let log_in = |sessions: Sessions| async move { sessions.log_in(&id, subject, options).await };
         self.call(py, log_in, |py, LoggedIn { session, is_new }| {
             Session::new(session, is_new).into_py_any(py)
@@ -272,8 +295,8 @@ impl Verbs {
         self.call_as(py, Interrupted::Finishes, clear, |py, is_ended| is_ended.into_py_any(py))
     }
 
-    fn sessions_of<'py>(&self, py: Python<'py>, subject: String) -> PyResult<Bound<'py, PyAny>> {
-        let subject = self::subject(subject)?;
+    fn sessions_of<'py>(&self, py: Python<'py>, subject: SubjectArgument) -> PyResult<Bound<'py, PyAny>> {
+        let subject = subject.0;
         let list = |sessions: Sessions| async move { sessions.sessions_of(&subject).await };
         self.call(py, list, |py, listed| {
             let listed: Vec<_> = listed.into_iter().map(ListedSession::from).collect();
@@ -285,10 +308,10 @@ impl Verbs {
     fn revoke_all<'py>(
         &self,
         py: Python<'py>,
-        subject: String,
+        subject: SubjectArgument,
         except_: Option<Named<'py>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let subject = self::subject(subject)?;
+        let subject = subject.0;
         let except = except_.map(|session| session.loggable_id()).transpose()?;
         let revoke = |sessions: Sessions| async move { sessions.revoke_all(&subject, except.as_ref()).await };
         self.call_as(py, Interrupted::Finishes, revoke, none)

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use dynamodb_web_session::{Config, ManualClock, SessionManager, Variables};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyInt, PyString};
+use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString};
 
 use crate::clock;
 use crate::errors::configuration;
@@ -56,6 +56,9 @@ impl Settings {
 fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
     if let Ok(flag) = value.cast::<PyBool>() {
         return Ok(flag.is_true().to_string());
+    }
+    if let Ok(texts) = value.cast::<PyList>() {
+        return Ok(texts.extract::<Vec<String>>()?.join(","));
     }
     if value.is_instance_of::<PyInt>() || value.is_instance_of::<PyString>() {
         return Ok(value.str()?.to_str()?.to_owned());

@@ -6,9 +6,14 @@ import asyncio
 import os
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -38,6 +43,68 @@ class Table:
 
     def records(self) -> int:
         return len(self.dynamodb().scan(TableName=self.name)["Items"])
+
+
+class Proxy:
+    """In front of the table: it lists the operations, and can be an outage."""
+
+    def __init__(self, upstream: str) -> None:
+        self.operations: list[str] = []
+        self.is_outage = False
+        proxy, address = self, urlsplit(upstream)
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                proxy.operations.append(self.headers["x-amz-target"].split(".")[1])
+                if proxy.is_outage:
+                    status, headers, answer = (
+                        500,
+                        {},
+                        b'{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}',
+                    )
+                else:
+                    connection = HTTPConnection(address.hostname or "", address.port)
+                    connection.request("POST", "/", body, dict(self.headers))
+                    response = connection.getresponse()
+                    status, headers, answer = response.status, dict(response.headers), response.read()
+                    connection.close()
+                self.send_response(status)
+                for name, value in headers.items():
+                    if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                        self.send_header(name, value)
+                self.send_header("content-length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def of(self, act: Callable[[], Any]) -> list[str]:
+        """The operations that something asks for."""
+        self.operations.clear()
+        act()
+        return list(self.operations)
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        self.is_outage = True
+        yield
+        self.is_outage = False
+
+
+@pytest.fixture
+def proxy(table: Table) -> Iterator[Proxy]:
+    proxy = Proxy(table.url)
+    yield proxy
+    proxy.server.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,14 @@ def test_arguments_of_the_wrong_type_are_type_errors(sessions: Any) -> None:
     for call in (sessions.save, sessions.save_if_unchanged):
         with pytest.raises(TypeError):
             call("an ID")
-    for named in ({"subject": 1}, {"idle_timeout_seconds": "1"}, {"idle_timeout_seconds": 1.5}, {"unknown": 1}):
+    for named in (
+        {"subject": 1.5},
+        {"subject": True},
+        {"subject": b"a"},
+        {"idle_timeout_seconds": "1"},
+        {"idle_timeout_seconds": 1.5},
+        {"unknown": 1},
+    ):
         with pytest.raises(TypeError):
             sessions.create(**named)
     session = sessions.create()
@@ -234,7 +241,7 @@ def test_a_record_that_another_program_wrote_is_corrupt(sessions: Any, table: Ta
 def test_an_id_is_in_no_representation_exception_or_log(make: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     sessions = make()
-    session = sessions.create({"secret": "data"}, subject="alice")
+    session = sessions.create({"key": "secret"}, subject="alice")
     shown = [
         repr(session),
         str(session),
@@ -253,7 +260,7 @@ def test_an_id_is_in_no_representation_exception_or_log(make: Any, caplog: pytes
         yield lambda: sessions.revoke(session.id)
         yield lambda: sessions.create(idle_timeout_seconds=session.id)
         yield lambda: sessions.load([session.id])
-        yield lambda: sessions.update(session.id, data={"secret": {1}})
+        yield lambda: sessions.update(session.id, data={"key": {"secret"}})
 
     for attempt in attempts():
         with pytest.raises((SessionError, TypeError, ValueError)) as raised:

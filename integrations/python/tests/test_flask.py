@@ -7,13 +7,21 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
+import flask
 import pytest
-from flask import Flask, session
+from flask import Flask, request, session
 from flask.testing import FlaskClient
 
-from conftest import Table
-from dynamodb_web_session import ManualClock, NotFoundError, SessionManager, TooManySessionsError
-from dynamodb_web_session.flask import DynamoDbSessions, log_in, log_out_everywhere, renew
+from conftest import Proxy, Table
+from dynamodb_web_session import (
+    ConfigurationError,
+    InvalidDataError,
+    ManualClock,
+    NotFoundError,
+    SessionManager,
+    TooManySessionsError,
+)
+from dynamodb_web_session.flask import DynamoDbSessions, log_in, log_out, log_out_everywhere, renew, sessions_of
 
 VALUES = {
     "when": datetime(2026, 1, 2, tzinfo=timezone.utc),
@@ -24,35 +32,11 @@ VALUES = {
 }
 
 
-class Counted:
-    """A session manager that counts its calls."""
-
-    def __init__(self, sessions: SessionManager) -> None:
-        self._sessions, self.calls = sessions, []  # type: ignore[var-annotated]
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._sessions, name)
-        if not callable(value):
-            return value
-
-        def call(*arguments: Any, **named: Any) -> Any:
-            self.calls.append(name)
-            return value(*arguments, **named)
-
-        return call
-
-    def of(self, act: Callable[[], Any]) -> list[str]:
-        self.calls.clear()
-        act()
-        return self.calls
-
-
 @pytest.fixture
-def app(table: Table, clock: ManualClock) -> Flask:
+def app(table: Table, proxy: Proxy, clock: ManualClock) -> Flask:
     app = Flask(__name__)
-    app.config.update(DYNAMODB_SESSION_TABLE_NAME=table.name, DYNAMODB_SESSION_ENDPOINT_URL=table.url, TESTING=True)
-    sessions = DynamoDbSessions(app, clock=clock)
-    sessions._sessions = Counted(sessions.sessions)  # type: ignore[assignment]
+    app.config.update(DYNAMODB_SESSION_TABLE_NAME=table.name, DYNAMODB_SESSION_ENDPOINT_URL=proxy.url)
+    DynamoDbSessions(app, clock=clock)
 
     @app.get("/static-page")
     def static_page() -> str:
@@ -66,6 +50,12 @@ def app(table: Table, clock: ManualClock) -> Flask:
     def visit() -> str:
         session["visits"] = session.get("visits", 0) + 1
         return "counted"
+
+    @app.post("/same")
+    def same() -> str:
+        session["visits"] = session["visits"]
+        session.setdefault("visits", 5)
+        return ""
 
     @app.post("/remember")
     def remember() -> str:
@@ -90,6 +80,12 @@ def app(table: Table, clock: ManualClock) -> Flask:
         except TooManySessionsError:
             return "too many", 409
         return "in", 200
+
+    @app.post("/login-of-tutorials/<user>")
+    def login_of_tutorials(user: str) -> str:
+        session.permanent = "permanent" in app.config
+        log_in(session, user, user=user)
+        return "in"
 
     @app.post("/logout")
     def logout() -> str:
@@ -136,17 +132,21 @@ def with_cookie(app: Flask, value: str) -> FlaskClient:
     return client
 
 
-def test_what_a_request_costs(app: Flask, sessions: Any) -> None:
+def test_what_a_request_costs(app: Flask, proxy: Proxy, clock: ManualClock) -> None:
     client = app.test_client()
-    assert sessions.of(lambda: client.get("/")) == [], "a visitor without a session"
-    assert sessions.of(lambda: client.post("/visit")) == ["create"]
-    assert sessions.of(lambda: client.get("/")) == ["load"], "a session that is not changed"
-    assert sessions.of(lambda: client.get("/static-page")) == [], "a session that is not used"
-    assert sessions.of(lambda: client.post("/visit")) == ["load", "save"]
-    assert sessions.of(lambda: client.post("/login/alice")) == ["load", "log_in"]
-    assert sessions.of(lambda: client.post("/logout")) == ["load", "clear"]
-    assert sessions.of(lambda: client.get("/")) == []
-    assert sessions.of(lambda: client.post("/login/alice")) == ["log_in"]
+    assert proxy.of(lambda: client.get("/")) == [], "a visitor without a session"
+    assert proxy.of(lambda: client.post("/remember")) == [], "a visitor whose session would be permanent"
+    assert proxy.of(lambda: client.post("/visit")) == ["PutItem"]
+    assert proxy.of(lambda: client.get("/")) == ["GetItem"], "a session that is not changed"
+    assert proxy.of(lambda: client.post("/same")) == ["GetItem"], "nor is it by an equal value"
+    assert proxy.of(lambda: client.get("/static-page")) == [], "a session that is not used"
+    assert proxy.of(lambda: client.post("/visit")) == ["GetItem", "UpdateItem"]
+    clock.advance(60)
+    assert proxy.of(lambda: client.get("/")) == ["GetItem", "UpdateItem"], "its deadline slides"
+    assert proxy.of(lambda: client.post("/login/alice")) == ["GetItem", "GetItem", "TransactWriteItems"]
+    assert proxy.of(lambda: client.post("/logout"))[:2] == ["GetItem", "UpdateItem"]
+    assert proxy.of(lambda: client.get("/")) == []
+    assert proxy.of(lambda: client.post("/login/alice")) == ["TransactWriteItems"]
 
 
 def test_a_session_lives_from_request_to_request(app: Flask) -> None:
@@ -210,6 +210,10 @@ def test_a_renewal_of_a_session_that_has_ended_starts_without_its_data(app: Flas
         log_in(session, "erin", user="erin")
         assert dict(session) == {"user": "erin"} and own.record.subject == "erin"
         sessions.clear(own.record)
+        session["own"] = 1
+        log_in(session, "erin", user="erin")
+        assert dict(session) == {"user": "erin", "own": 1}, "what this request has set itself stays"
+        sessions.clear(own.record)
         with pytest.raises(NotFoundError):
             renew(session)
 
@@ -255,16 +259,27 @@ def test_a_cookie_that_was_never_issued(app: Flask, value: str) -> None:
     assert cookie(client) not in (None, value)
 
 
-def test_an_outage_is_no_logout(app: Flask, table: Table) -> None:
-    client = app.test_client()
+def test_an_outage_is_no_logout(app: Flask, proxy: Proxy) -> None:
+    @app.errorhandler(404)
+    def not_found(_: Exception) -> tuple[str, int]:
+        return f"{session.get('user')}, there is no such page", 404
+
+    client, visitor = app.test_client(), app.test_client()
     client.post("/login/frank")
-    extension = app.extensions["dynamodb_web_session"]
-    working = extension._sessions
-    extension._sessions = SessionManager(endpoint_url="http://127.0.0.1:9", table_name=table.name)
-    response = client.get("/")
-    assert response.status_code == 503 and response.headers["retry-after"] == "1"
-    assert "set-cookie" not in response.headers
-    extension._sessions = working
+    before = cookie(client)
+    with proxy.outage():
+        for answered in (
+            client.get("/"),
+            client.post("/login/frank"),
+            client.post("/everywhere/frank"),
+            client.get("/nowhere"),
+            visitor.post("/visit"),
+            visitor.post("/login/frank"),
+        ):
+            assert answered.status_code == 503 and answered.headers["retry-after"] == "1", answered.request.path
+            assert "set-cookie" not in answered.headers
+        assert client.get("/static-page").status_code == 200
+    assert cookie(client) == before and cookie(visitor) is None
     assert body(client.get("/"))["user"] == "frank"
 
 
@@ -277,9 +292,10 @@ def test_too_many_sessions_of_a_user(app: Flask, table: Table, clock: ManualCloc
     assert first.post("/login/grace").status_code == 200
     second.post("/visit")
     before = cookie(second)
-    response = second.post("/login/grace")
-    assert response.status_code == 409 and "set-cookie" not in response.headers
-    assert cookie(second) == before
+    for login in ("/login/grace", "/login-of-tutorials/grace"):
+        response = second.post(login)
+        assert response.status_code == 409 and "set-cookie" not in response.headers
+        assert cookie(second) == before
     assert body(second.get("/")) == {"user": None, "visits": 1, "permanent": False}, "as it was"
     assert body(first.get("/"))["user"] == "grace"
 
@@ -296,3 +312,225 @@ def test_the_interface_can_be_assigned(table: Table) -> None:
     client = app.test_client()
     client.post("/")
     assert client.post("/").json == {"n": 2}
+
+
+def during(app: Flask, client: FlaskClient, path: str, meanwhile: Callable[[FlaskClient], Any]) -> Any:
+    """The answer to a request of a browser during which the browser makes another one."""
+    app.config["DURING"] = (path, client, meanwhile)
+    return client.post(path)
+
+
+def wait() -> None:
+    path, client, meanwhile = flask.current_app.config.get("DURING", (None, None, None))
+    if request.path != path:
+        return
+    del flask.current_app.config["DURING"]
+    bool(session)  # it is loaded
+    other = flask.current_app.test_client()
+    if (value := cookie(client)) is not None:
+        other.set_cookie("session", value)
+    meanwhile(other)
+    if (value := cookie(other)) is not None:
+        client.set_cookie("session", value)
+    else:
+        client.delete_cookie("session")
+
+
+@pytest.fixture
+def keys(app: Flask) -> Flask:
+    app.before_request(wait)
+
+    @app.post("/set/<key>/<value>")
+    def set_key(key: str, value: str) -> str:
+        session[key] = value
+        return ""
+
+    @app.post("/pop/<key>")
+    def pop_key(key: str) -> str:
+        session.pop(key, None)
+        return ""
+
+    @app.get("/all")
+    def everything() -> dict[str, Any]:
+        return dict(session)
+
+    return app
+
+
+def test_requests_at_once_do_not_lose_each_others_changes(keys: Flask) -> None:
+    client = keys.test_client()
+    client.post("/set/x/0")
+    during(keys, client, "/set/a/1", lambda other: other.post("/set/b/2"))
+    assert client.get("/all").json == {"x": "0", "a": "1", "b": "2"}
+    during(keys, client, "/pop/x", lambda other: other.post("/set/c/3"))
+    assert client.get("/all").json == {"a": "1", "b": "2", "c": "3"}
+
+
+def test_the_last_key_goes_beside_another_change(keys: Flask) -> None:
+    client = keys.test_client()
+    client.post("/set/x/0")
+    during(keys, client, "/pop/x", lambda other: other.post("/set/b/2"))
+    assert client.get("/all").json == {"b": "2"}
+
+
+@pytest.mark.parametrize("is_permanent", [False, True])
+def test_a_slow_request_never_sends_an_old_id_again(keys: Flask, clock: ManualClock, is_permanent: bool) -> None:
+    client = keys.test_client()
+    client.post("/set/x/0")
+    if is_permanent:
+        client.post("/remember")
+    clock.advance(3600)
+    for path in ("/pop/nothing", "/set/y/1"):
+        answered = during(keys, client, path, lambda other: other.post("/login/alice"))
+        assert "set-cookie" not in answered.headers and answered.status_code == (200 if "pop" in path else 400)
+        assert body(client.get("/"))["user"] == "alice"
+
+
+def test_a_late_request_leaves_the_cookie_of_a_login(keys: Flask) -> None:
+    client = keys.test_client()
+    client.post("/set/x/0")
+    late = with_cookie(keys, cookie(client) or "")
+    client.post("/login/alice")
+    for path, status in (("/pop/nothing", 200), ("/set/y/1", 400), ("/remember", 200)):
+        answered = late.post(path)
+        assert answered.status_code == status and "set-cookie" not in answered.headers, path
+    dead = with_cookie(keys, cookie(client) or "")
+    client.post("/logout")
+    client.post("/login/alice")
+    for path in ("/pop/nothing", "/logout"):
+        assert "set-cookie" not in dead.post(path).headers
+
+
+def test_a_double_click_on_log_in(keys: Flask) -> None:
+    client = keys.test_client()
+    client.post("/set/cart/apple")
+    answered = during(keys, client, "/login-of-tutorials/alice", lambda other: other.post("/login/alice"))
+    assert answered.status_code == 200
+    assert body(client.get("/"))["user"] == "alice"
+
+
+def test_permanent_before_a_login_holds_in_cookie_and_table(app: Flask, sessions: Any) -> None:
+    app.config.update(PERMANENT_SESSION_LIFETIME=timedelta(days=7), permanent=True)
+    for begins_anonymous in (False, True):
+        client = app.test_client()
+        if begins_anonymous:
+            client.post("/visit")
+        client.post("/login-of-tutorials/alice")
+        record = sessions.peek(cookie(client))
+        assert record.idle_timeout_seconds == record.absolute_timeout_seconds == 7 * 86400
+        found = client.get_cookie("session")
+        assert found is not None and found.max_age == 7 * 86400
+    del app.config["permanent"]
+    client.post("/login-of-tutorials/alice")
+    record = sessions.peek(cookie(client))
+    assert (record.idle_timeout_seconds, record.absolute_timeout_seconds) == (7200, 43200), "not remembered any more"
+    assert client.get_cookie("session").max_age is None  # type: ignore[union-attr]
+
+
+def test_cookie_and_record_live_equally_long(app: Flask, sessions: Any, clock: ManualClock) -> None:
+    client = app.test_client()
+    client.post("/visit")
+    client.post("/remember")
+    for _ in range(3):
+        clock.advance(86400)
+        answered = client.get("/")
+        found = client.get_cookie("session")
+        assert found is not None and "set-cookie" in answered.headers
+        left = sessions.peek(found.value).expires - clock.now()
+        assert left.total_seconds() == found.max_age
+    assert "set-cookie" not in client.get("/").headers, "nothing has slid"
+
+
+def test_a_logout_that_says_good_bye(keys: Flask, sessions: Any) -> None:
+    @keys.post("/goodbye")
+    def goodbye() -> str:
+        session.clear()
+        flask.flash("Good bye")
+        return ""
+
+    @keys.post("/log-out")
+    def leave() -> str:
+        log_out(session)
+        return ""
+
+    client = keys.test_client()
+    sessions.revoke_all("alice")
+    client.post("/login/alice")
+    stolen = cookie(client)
+    during(keys, client, "/goodbye", lambda other: other.post("/set/b/2"))
+    assert sessions.load(stolen) is None and sessions.sessions_of("alice") == []
+    assert cookie(client) not in (None, stolen) and list(body(client.get("/all"))) == ["_flashes"]
+    client.post("/login/alice")
+    assert client.post("/log-out").status_code == 200
+    assert cookie(client) is None and sessions.sessions_of("alice") == []
+
+
+def test_users_are_texts_integers_and_uuids(app: Flask, sessions: Any) -> None:
+    with app.test_request_context("/"):
+        for user, subject in (("a", "a"), (7, "7"), (UUID(int=1), str(UUID(int=1)))):
+            log_in(session, user, user="x")
+            own: Any = session
+            assert own.record.subject == subject and len(sessions_of(user)) == 1
+            log_out_everywhere(user)
+            assert sessions_of(user) == []
+
+
+def test_a_login_of_nobody_stores_nothing(app: Flask) -> None:
+    @app.post("/nobody")
+    def nobody() -> str:
+        session["user"] = "x"
+        user: Any = {"none": None, "empty": "", "truth": True}[request.args["kind"]]
+        log_in(session, user, user="x")
+        return ""
+
+    for kind in ("none", "empty", "truth"):
+        client = app.test_client()
+        assert client.post(f"/nobody?kind={kind}").status_code == 500
+        assert cookie(client) is None
+
+
+def test_an_error_in_the_data_names_the_key(app: Flask) -> None:
+    with app.test_request_context("/"):
+        for value in (float("nan"), object()):
+            with pytest.raises(InvalidDataError, match="'bad'"):
+                log_in(session, "a", good=1, bad=value)
+
+
+def test_a_poll_does_not_keep_the_session_alive(app: Flask, table: Table, clock: ManualClock) -> None:
+    extension = app.extensions["dynamodb_web_session"]
+    extension._sessions = SessionManager(**table.settings(), clock=clock, passive_paths=["/poll", "/quiet/"])
+
+    @app.get("/poll")
+    @app.get("/quiet/poll")
+    @app.get("/by-hand")
+    def poll() -> str:
+        own: Any = session
+        if request.path == "/by-hand":
+            own.keep_alive(False)
+        return str(session["visits"])
+
+    client = app.test_client()
+    client.post("/visit")
+    clock.advance(3600)
+    for path in ("/poll", "/quiet/poll", "/by-hand"):
+        assert client.get(path).text == "1"
+    clock.advance(3600)
+    assert body(client.get("/"))["visits"] == 0
+
+
+def test_a_wrong_setting_stops_the_start() -> None:
+    for settings in ({"tabel_name": "x"}, {"idle_timeout_seconds": 0}):
+        with pytest.raises(ConfigurationError):
+            DynamoDbSessions(Flask("app"), **settings)
+
+
+def test_the_two_changes_of_one_key(keys: Flask, table: Table) -> None:
+    client = keys.test_client()
+    client.post("/set/x/0")
+    during(keys, client, "/set/x/1", lambda other: other.post("/set/x/2"))
+    assert client.get("/all").json == {"x": "1"}, "the later save"
+    keys.extensions["dynamodb_web_session"]._sessions = SessionManager(**table.settings(), merge=False)
+    client = keys.test_client()
+    client.post("/set/x/0")
+    during(keys, client, "/set/a/1", lambda other: other.post("/set/b/2"))
+    assert client.get("/all").json == {"x": "0", "a": "1"}, "merging was turned off"

@@ -292,7 +292,8 @@ def test_calls_at_the_interpreters_end(table: Table) -> None:
 def test_many_awaits_on_one_thread(table: Table, silent: str) -> None:
     async def main() -> None:
         sessions = AsyncSessionManager(**table.settings())
-        waiting = AsyncSessionManager(**table.settings() | {"endpoint_url": silent}).load("A" * 43)
+        hung = AsyncSessionManager(**table.settings() | {"endpoint_url": silent})
+        waiting = asyncio.create_task(hung.load("A" * 43))
         session = await sessions.create({"n": 1})
         ticks = 0
 
@@ -348,6 +349,65 @@ def test_event_loops_one_after_another_and_in_threads(table: Table) -> None:
         assert list(threads.map(lambda _: asyncio.run(use()), range(8))) == [{"n": 1}] * 8
 
 
-def test_an_awaitable_method_needs_an_event_loop(table: Table) -> None:
-    with pytest.raises(RuntimeError, match="no running event loop"):
-        AsyncSessionManager(**table.settings()).load("A" * 43)
+def test_a_method_needs_an_event_loop_of_asyncio(table: Table) -> None:
+    import anyio
+
+    async def load() -> None:
+        with pytest.raises(RuntimeError, match="needs a running event loop of asyncio; trio has none"):
+            await AsyncSessionManager(**table.settings()).load("A" * 43)
+
+    anyio.run(load, backend="trio")
+
+
+def test_methods_are_coroutines(table: Table) -> None:
+    async def main() -> None:
+        sessions = AsyncSessionManager(**table.settings())
+        created = await asyncio.create_task(sessions.create({"n": 1}))
+        task = asyncio.create_task(sessions.load(created.id))
+        assert data(await task) == {"n": 1}
+        assert asyncio.iscoroutine(unused := sessions.load(created.id))
+        unused.close()
+
+    asyncio.run(main())
+
+
+def test_a_program_that_ends_soon_after_its_last_call_does_not_abort(table: Table) -> None:
+    program = """
+        import asyncio
+        from dynamodb_web_session import AsyncSessionManager
+
+        sessions = AsyncSessionManager()
+
+        class Slow(asyncio.SelectorEventLoop):
+            def call_soon_threadsafe(self, *arguments, **named):
+                handle = super().call_soon_threadsafe(*arguments, **named)
+                time.sleep(0.005)  # the thread of the calls is still here when the main one goes on
+                return handle
+
+        import time
+        loop = Slow()
+        loop.run_until_complete(asyncio.wait_for(sessions.create({"n": 1}), 60))
+        print("done")
+    """
+    for _ in range(10):
+        ended = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program)], env=table.environment(), capture_output=True, text=True
+        )
+        assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
+
+
+def test_logins_after_a_fork_have_tokens_of_their_own(manager: SessionManager) -> None:
+    """DynamoDB refuses a transaction whose token it has seen in the last ten minutes."""
+    manager.create()
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            try:
+                for _ in range(10):
+                    manager.log_in(manager.create({"n": 1}), "forked", data={"n": 2})
+                os._exit(0)
+            except BaseException:
+                os._exit(1)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]

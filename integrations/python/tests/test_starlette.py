@@ -172,7 +172,7 @@ def test_a_renewal_of_a_session_that_has_ended_starts_without_its_data(app: App,
 
     app.meanwhile = log_out_and_in
     assert client.post("/slow").status_code == 200
-    assert client.get("/").json() == {"user": "dave"}
+    assert client.get("/").json() == {"user": "dave", "slow": True}, "what this request has set itself stays"
     assert manager.load(client.cookies["session"]).subject == "dave"  # type: ignore[union-attr]
 
 

@@ -42,16 +42,16 @@ impl SessionManager {
     ) -> Result<bool, Error> {
         let id = id.as_session_id().map(Cow::into_owned);
         let (sessions, preconditions) = (self.clone(), preconditions.clone());
-        in_own_task(async move {
+        let cleared = in_own_task(async move {
             let mut call = sessions.call_for(id.as_ref());
             let cleared = async {
                 let id = known(id.as_ref())?.loggable();
                 sessions.clear_and_follow(&mut call, id, &preconditions, CLEAR_FOLLOWS_SECONDS).await
             }
             .await;
-            Ok(found(call.end(cleared, Event::Cleared))?.unwrap_or(false))
-        })
-        .await
+            call.ended(cleared, Event::Cleared)
+        });
+        Ok(found(cleared.await)?.unwrap_or(false))
     }
 
     /// Ends a session, or the one that renewals have made of it; that of a login if it is at most `max_login_age` seconds old.

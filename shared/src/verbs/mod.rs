@@ -13,6 +13,7 @@ mod save;
 
 use std::pin::Pin;
 
+use crate::call::Ended;
 use crate::error::{Absence, Error};
 use crate::id::SessionId;
 use crate::time_limits::CALL;
@@ -41,7 +42,7 @@ async fn in_time<T>(work: impl Future<Output = Result<T, Error>> + Send) -> Resu
 
 /// A caller that goes away must not leave the end of a session half done.
 async fn in_own_task<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    work: impl Future<Output = Ended<T>> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::spawn(work).await.map_err(|error| Error::Unavailable(error.into()))?
+    tokio::spawn(work).await.map_err(|error| Error::Unavailable(error.into()))?.report()
 }

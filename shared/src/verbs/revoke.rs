@@ -27,7 +27,7 @@ impl SessionManager {
         in_own_task(async move {
             let mut call = Call::new(&*sessions.clock).for_subject(Some(&subject));
             let revoked = sessions.revoke_listed(&mut call, &subject, except.as_ref()).await;
-            call.end(revoked, Event::Revoked)
+            call.ended(revoked, Event::Revoked)
         })
         .await
     }
@@ -57,12 +57,12 @@ impl SessionManager {
     /// [`Error::Unavailable`] and [`Error::Misconfigured`] from the table.
     pub async fn revoke(&self, id: &LoggableId) -> Result<(), Error> {
         let (sessions, id) = (self.clone(), id.clone());
-        in_own_task(async move {
+        let revoked = in_own_task(async move {
             let mut call = Call::of(&id, &*sessions.clock);
             let revoked =
                 sessions.clear_and_follow(&mut call, &id, &Preconditions::default(), u64::MAX).await;
-            found(call.end(revoked, Event::Revoked)).map(drop)
-        })
-        .await
+            call.ended(revoked, Event::Revoked)
+        });
+        found(revoked.await).map(drop)
     }
 }

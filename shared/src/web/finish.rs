@@ -60,6 +60,9 @@ impl RequestSession {
         if self.has_failed {
             return Ok(Cookie::Leave);
         }
+        if self.is_cleared && self.is_over_when_cleared(data) {
+            self.log_out().await?;
+        }
         let changes = Changes::between(self.stored(), data)?;
         if !changes.is_empty() {
             self.open().await?;
@@ -90,6 +93,13 @@ impl RequestSession {
             Some(session) if self.has_new_id || is_extended => Ok(self.cookie_of(session)),
             Some(_) => Ok(Cookie::Leave),
             None => Ok(self.without_session()),
+        }
+    }
+
+    fn is_over_when_cleared(&self, data: &str) -> bool {
+        match &self.session {
+            Some(session) => session.subject.is_some() || is_empty(data),
+            None => self.is_superseded,
         }
     }
 

@@ -1,26 +1,31 @@
 //! Login, renewal and logout in a request.
 
 use super::lifetime::Lifetime;
-use super::request::RequestSession;
+use super::request::{RequestSession, Text};
 use crate::changes::Changes;
 use crate::error::{Absence, Error};
+use crate::id::SessionId;
 use crate::session::{LoggedIn, Renewal, Session};
 use crate::subject::Subject;
 use crate::verbs::new_data::NewData;
 
-use super::request::Text;
-
 impl RequestSession {
-    /// Logs a user in: new ID, subject, data and lifetime in one transaction. `data` is the data as it is to be, with what this
-    /// request has changed before. What other requests have stored meanwhile under other keys stays. If the session has ended,
-    /// or there is none, the user gets a new one with what this request has set.
+    /// Logs a user in: new ID, subject, data and lifetime in one transaction. `data` is the data as this request has it, with its
+    /// changes so far, and `changes` is what the login sets in addition. What other requests have stored meanwhile under other keys
+    /// stays. If the session has ended, or there is none, the user gets a new one with what this request and the login have set.
     ///
     /// # Errors
     /// Those of [`SessionManager::log_in`](crate::SessionManager::log_in). After any of them the session is as it was before the
     /// request, and [`finish`](Self::finish) stores nothing.
-    pub async fn log_in(&mut self, subject: Subject, data: &str, lifetime: Lifetime) -> Result<(), Error> {
+    pub async fn log_in(
+        &mut self,
+        subject: Subject,
+        data: &str,
+        changes: &str,
+        lifetime: Lifetime,
+    ) -> Result<(), Error> {
         self.has_failed = true;
-        let changes = Changes::between(self.stored(), data)?;
+        let changes = Changes::between(self.stored(), data)?.and_set(changes)?;
         let options = lifetime.log_in(self.sessions.config(), NewData::Changed(changes));
         let id = self.current_id();
         let LoggedIn { session, .. } = self.sessions.log_in_encoded(&id, subject, options).await?;
@@ -59,10 +64,16 @@ impl RequestSession {
         self.has_failed = false;
         self.has_ended |= has_ended;
         self.is_superseded &= !has_ended;
+        self.is_cleared = false;
         Ok(())
     }
 
-    fn current_id(&self) -> Option<crate::id::SessionId> {
+    /// A login that was not begun, because of its arguments: as after one that has failed, nothing of this request is stored.
+    pub fn refuse(&mut self) {
+        self.has_failed = true;
+    }
+
+    fn current_id(&self) -> Option<SessionId> {
         let known = self.session.as_ref().map(|session| session.id.clone());
         known.or_else(|| self.presented.clone())
     }
@@ -73,5 +84,6 @@ impl RequestSession {
         self.has_new_id = true;
         self.has_failed = false;
         self.is_superseded = false;
+        self.is_cleared = false;
     }
 }

@@ -31,6 +31,8 @@ pub struct RequestSession {
     /// Whether a login or a renewal has failed. Then nothing of this request is stored.
     pub(super) has_failed: bool,
     pub(super) is_passive: bool,
+    /// Whether the application has removed everything from its session.
+    pub(super) is_cleared: bool,
 }
 
 impl RequestSession {
@@ -47,6 +49,7 @@ impl RequestSession {
             has_ended: false,
             has_failed: false,
             is_passive: false,
+            is_cleared: false,
         }
     }
 
@@ -101,6 +104,13 @@ impl RequestSession {
     /// keeps a session alive without its user.
     pub fn keep_alive(&mut self, keeps_alive: bool) {
         self.is_passive = !keeps_alive;
+    }
+
+    /// The application has removed everything from its session, which is how most log their users out. A session that stays empty
+    /// ends, whatever other requests store meanwhile. One that has a subject ends in any case: what the request sets afterwards is
+    /// a new session.
+    pub fn cleared(&mut self) {
+        self.is_cleared = true;
     }
 
     /// The data that is stored, as far as this request knows.

@@ -55,6 +55,17 @@ async fn each_call_is_one_line_that_names_event_session_request_and_cost() {
 }
 
 #[tokio::test]
+async fn what_ends_sessions_in_a_task_of_its_own_names_its_request_too() {
+    let service = Service::start().await;
+    let id = service.create(json!({})).await;
+    let log = Log::at(LevelFilter::DEBUG);
+    let (_, request_id) = service.delete().id(&id).send_and_name().await;
+    assert_eq!(log.one("cleared", "ok")["request_id"], request_id);
+    let (_, request_id) = service.post_revoke().json(&json!({ "subject": "alice" })).send_and_name().await;
+    assert_eq!(log.one("revoked", "ok")["request_id"], request_id);
+}
+
+#[tokio::test]
 async fn the_log_names_a_subject_by_its_hash() {
     let service = Service::start().await;
     let log = Log::at(LevelFilter::DEBUG);

@@ -42,7 +42,7 @@ impl Request {
 
     async fn log_in(&mut self, user: &str) -> Result<(), Error> {
         let subject: Subject = user.parse().unwrap();
-        let result = self.session.log_in(subject, &self.data.to_string(), self.lifetime).await;
+        let result = self.session.log_in(subject, &self.data.to_string(), r#"{"at":1}"#, self.lifetime).await;
         let session = self.session.session();
         self.data =
             session.map_or_else(|| json!({}), |session| serde_json::from_str(session.data.get()).unwrap());
@@ -163,7 +163,7 @@ async fn a_login_takes_the_changes_and_keeps_what_others_have_stored_meanwhile()
     let mut login = Request::begin(&service.sessions, Some(&id)).await.set("user", "alice");
     Request::begin(&service.sessions, Some(&id)).await.set("cart", json!([1, 2])).finish().await.unwrap();
     login.log_in("alice").await.unwrap();
-    assert_eq!(login.data, json!({ "cart": [1, 2], "user": "alice" }));
+    assert_eq!(login.data, json!({ "cart": [1, 2], "user": "alice", "at": 1 }));
     service.proxy.forget();
     let new = login.ends_with_cookie().await;
     assert!(service.proxy.operations().is_empty(), "the login has stored everything");
@@ -252,7 +252,7 @@ async fn an_answer_that_comes_after_a_renewal_leaves_the_cookie_and_stores_nothi
     let records = service.records().await;
     assert!(matches!(late.finish().await, Err(Error::NotFound(_))));
     assert_eq!(service.records().await, records, "no session is made beside the new one");
-    assert_eq!(stored(&service, &new).await.unwrap(), json!({ "n": 1 }));
+    assert_eq!(stored(&service, &new).await.unwrap(), json!({ "n": 1, "at": 1 }));
 }
 
 #[tokio::test]
@@ -286,6 +286,50 @@ async fn after_a_logout_the_request_may_begin_a_new_session() {
     let session = service.sessions.peek::<Value>(&new).await.unwrap().unwrap();
     assert_eq!(session.subject(), None);
     assert_eq!(session.data, json!({ "message": "bye" }));
+}
+
+#[tokio::test]
+async fn an_application_that_removes_everything_logs_its_user_out() {
+    let service = Service::start().await;
+    for (kept, meanwhile) in
+        [(json!({}), "change"), (json!({ "message": "bye" }), "change"), (json!({}), "renewal")]
+    {
+        let id = logged_in(&service, "alice").await;
+        let mut logout = Request::begin(&service.sessions, Some(&id)).await;
+        match meanwhile {
+            "change" => {
+                drop(Request::begin(&service.sessions, Some(&id)).await.set("b", 1).finish().await.unwrap())
+            }
+            _ => drop(service.sessions.renew::<Value>(&id).await.unwrap().unwrap()),
+        }
+        logout.session.cleared();
+        logout.data = kept.clone();
+        let cookie = logout.finish().await.unwrap();
+        assert_eq!(service.list("alice").await, [""; 0], "{meanwhile}");
+        match cookie {
+            Cookie::Delete => assert_eq!(kept, json!({})),
+            Cookie::Set { id, .. } => assert_eq!(stored(&service, &id).await, Some(kept)),
+            Cookie::Leave => panic!("{meanwhile}"),
+        }
+    }
+    let anonymous = begun(&service, json!({ "a": 1 })).await;
+    let mut clears = Request::begin(&service.sessions, Some(&anonymous)).await;
+    clears.session.cleared();
+    clears.data = json!({ "b": 1 });
+    clears.finish().await.unwrap();
+    assert_eq!(stored(&service, &anonymous).await, Some(json!({ "b": 1 })), "a session of nobody goes on");
+}
+
+#[tokio::test]
+async fn a_late_logout_ends_the_session_under_its_new_id() {
+    let service = Service::start().await;
+    let id = logged_in(&service, "alice").await;
+    service.sessions.renew::<Value>(&id).await.unwrap().unwrap();
+    let mut late = Request::begin(&service.sessions, Some(&id)).await;
+    assert!(late.session.is_superseded());
+    late.session.cleared();
+    assert!(matches!(late.finish().await.unwrap(), Cookie::Delete));
+    assert_eq!(service.list("alice").await, [""; 0]);
 }
 
 #[tokio::test]
@@ -375,6 +419,7 @@ async fn generated_requests_of_one_browser_never_lose_a_key_nor_the_login() {
         if round % 5 == 4 {
             login.log_in("alice").await.unwrap();
             jar = login.ends_with_cookie().await;
+            expected.insert("at".into(), 1);
             assert!(matches!(two.finish().await, Err(Error::NotFound(_))));
         } else {
             two.finish().await.unwrap();

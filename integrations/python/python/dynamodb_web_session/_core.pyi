@@ -1,9 +1,16 @@
-from asyncio import Future
+from collections.abc import Coroutine
 from datetime import datetime
 from os import PathLike
-from typing import Any, Literal, TypedDict, final
+from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, final
+from uuid import UUID
 
 from typing_extensions import Unpack
+
+Result = TypeVar("Result")
+Call: TypeAlias = Coroutine[Any, Any, Result]
+
+User: TypeAlias = str | int | UUID
+"""Whose session it is: a text of 1 to 256 bytes, or what ``str()`` makes one of."""
 
 class Settings(TypedDict, total=False):
     """What a session manager can be made with. Each but the last three is also the environment variable of the same name in
@@ -35,6 +42,11 @@ class Settings(TypedDict, total=False):
     seal: bool | Literal["migrate"] | None
     """Whether data is stored encrypted, under a key that only the session's ID yields. ``"migrate"`` also accepts data that is
     not. Default false."""
+    merge: bool | None
+    """Of two requests of a framework that change different keys of one session both last. Default true; false: the later one
+    overwrites all of the data."""
+    passive_paths: list[str] | str | None
+    """Paths whose requests do not keep a session alive, such as those of a poll. One that ends in ``/`` stands for all below."""
     endpoint_url: str | None
     """The DynamoDB endpoint, in place of ``AWS_ENDPOINT_URL_DYNAMODB``."""
     region: str | None
@@ -152,7 +164,7 @@ class SessionManager:
         self,
         data: Any = None,
         *,
-        subject: str | None = None,
+        subject: User | None = None,
         idle_timeout_seconds: int | None = None,
         absolute_timeout_seconds: int | None = None,
     ) -> Session:
@@ -197,7 +209,7 @@ class SessionManager:
     def log_in(
         self,
         id: str | Session | None,
-        subject: str,
+        subject: User,
         *,
         data: Any = None,
         data_if_new: Any = None,
@@ -230,10 +242,10 @@ class SessionManager:
         ID. Returns whether this call has ended a live session, as far as it knows. Raises ``ChangedError`` when the data does not
         have the tag ``if_match``."""
 
-    def sessions_of(self, subject: str) -> list[ListedSession]:
+    def sessions_of(self, subject: User) -> list[ListedSession]:
         """The live sessions of a subject, the last used first."""
 
-    def revoke_all(self, subject: str, *, except_: str | Session | None = None) -> None:
+    def revoke_all(self, subject: User, *, except_: str | Session | None = None) -> None:
         """Ends all sessions of a subject, or all but one, which is named by its loggable ID. When it returns, none of them can
         be loaded any more."""
 
@@ -241,10 +253,10 @@ class SessionManager:
         """Ends one session by its loggable ID, for example from a log or a list."""
 
 class AsyncSessionManager:
-    """The methods of ``SessionManager``, as awaitables for ``asyncio``. Calls of any number of tasks share one thread.
+    """The methods of ``SessionManager``, as coroutines for ``asyncio``. Calls of any number of tasks share one thread.
 
-    A call begins when its method is called. A call whose task is cancelled is given up; whether a write was carried out is
-    then not known.
+    A call whose task is cancelled is given up; whether a write was carried out is then not known. ``clear``, ``revoke`` and
+    ``revoke_all`` go on to their end.
     """
 
     def __new__(cls, **settings: Unpack[Settings]) -> AsyncSessionManager: ...
@@ -258,14 +270,14 @@ class AsyncSessionManager:
         self,
         data: Any = None,
         *,
-        subject: str | None = None,
+        subject: User | None = None,
         idle_timeout_seconds: int | None = None,
         absolute_timeout_seconds: int | None = None,
-    ) -> Future[Session]: ...
-    def load(self, id: str | Session) -> Future[Session | None]: ...
-    def peek(self, id: str | Session) -> Future[Session | None]: ...
-    def save(self, session: Session) -> Future[None]: ...
-    def save_if_unchanged(self, session: Session) -> Future[None]: ...
+    ) -> Call[Session]: ...
+    def load(self, id: str | Session) -> Call[Session | None]: ...
+    def peek(self, id: str | Session) -> Call[Session | None]: ...
+    def save(self, session: Session) -> Call[None]: ...
+    def save_if_unchanged(self, session: Session) -> Call[None]: ...
     def update(
         self,
         id: str | Session,
@@ -274,23 +286,106 @@ class AsyncSessionManager:
         idle_timeout_seconds: int | None = None,
         absolute_timeout_seconds: int | None = None,
         if_match: str | None = None,
-    ) -> Future[str]: ...
+    ) -> Call[str]: ...
     def log_in(
         self,
         id: str | Session | None,
-        subject: str,
+        subject: User,
         *,
         data: Any = None,
         data_if_new: Any = None,
         idle_timeout_seconds: int | None = None,
         absolute_timeout_seconds: int | None = None,
         if_match: str | None = None,
-    ) -> Future[Session]: ...
-    def renew(self, id: str | Session, *, data: Any = None, if_match: str | None = None) -> Future[Session | None]: ...
-    def clear(self, id: str | Session, *, if_match: str | None = None) -> Future[bool]: ...
-    def sessions_of(self, subject: str) -> Future[list[ListedSession]]: ...
-    def revoke_all(self, subject: str, *, except_: str | Session | None = None) -> Future[None]: ...
-    def revoke(self, loggable_id: str | Session) -> Future[None]: ...
+    ) -> Call[Session]: ...
+    def renew(self, id: str | Session, *, data: Any = None, if_match: str | None = None) -> Call[Session | None]: ...
+    def clear(self, id: str | Session, *, if_match: str | None = None) -> Call[bool]: ...
+    def sessions_of(self, subject: User) -> Call[list[ListedSession]]: ...
+    def revoke_all(self, subject: User, *, except_: str | Session | None = None) -> Call[None]: ...
+    def revoke(self, loggable_id: str | Session) -> Call[None]: ...
+
+@final
+class RequestSession:
+    """The session of a web request, for the frameworks: from its cookie to its response. With an ``AsyncSessionManager`` the
+    methods are coroutines."""
+
+    def __new__(
+        cls, sessions: SessionManager | AsyncSessionManager, cookie: str | None, path: str = ""
+    ) -> RequestSession: ...
+    @property
+    def session(self) -> Session | None:
+        """The session as this request knows it."""
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether the cookie's ID is one from before a renewal or a login. The request has no session then, and stores nothing."""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a login or a renewal has failed. Then nothing of this request is stored."""
+
+    def keep_alive(self, keeps_alive: bool) -> None:
+        """Whether this request counts as a use of the session."""
+
+    def cleared(self) -> None:
+        """The application has removed everything from its session, as a logout does."""
+
+    def open(self) -> Any:
+        """Reads the session, if there is one, and returns it."""
+
+    def log_in(self, subject: User, data: Any, changes: Any, lifetime: Lifetime | None = None) -> Any:
+        """Logs a user in, with the data of this request and the changes of the login, and returns the session. When it raises, ``finish`` stores nothing."""
+
+    def refuse(self) -> None:
+        """A login was not begun, because of its arguments: ``finish`` stores nothing."""
+
+    def renew(self, data: Any) -> Any:
+        """Gives the session a new ID, and returns it. When it raises, ``finish`` stores nothing."""
+
+    def log_out(self) -> Any:
+        """Ends the session at once."""
+
+    def finish(
+        self,
+        data: Any,
+        lifetime: Lifetime | None = None,
+        refresh: Literal["never", "on-save", "on-use"] = "never",
+    ) -> Any:
+        """Stores what has changed, and returns a ``Cookie``, or ``None`` if the cookie is left alone."""
+
+@final
+class Cookie:
+    """What a response does with the session's cookie."""
+
+    @property
+    def value(self) -> str | None:
+        """The session ID. ``None``: the cookie is deleted."""
+
+    @property
+    def max_age(self) -> int:
+        """What is left of the session, in seconds."""
+
+@final
+class Lifetime:
+    """How long a framework wants a session to live."""
+
+    @staticmethod
+    def default() -> Lifetime:
+        """As long as the settings say."""
+
+    @staticmethod
+    def at_most(seconds: int) -> Lifetime:
+        """As long as the settings say, but at most so long without use."""
+
+    @staticmethod
+    def seconds(seconds: int) -> Lifetime:
+        """So long without use, and at least so long in all."""
+
+    @staticmethod
+    def until(moment: datetime) -> Lifetime:
+        """Until this moment, used or not."""
+
+def end_runtimes() -> None: ...
 
 @final
 class EmbeddedDynamoDb:

@@ -1,31 +1,48 @@
 """Sessions for Flask::
 
-    from dynamodb_web_session.flask import DynamoDbSessions
+    from dynamodb_web_session.flask import DynamoDbSessions, log_in, log_out
 
     app = Flask(__name__)
     DynamoDbSessions(app)
 
 ``flask.session`` works as it does with Flask's own signed cookies, and the cookie obeys Flask's ``SESSION_COOKIE_*``
 settings. The session is loaded when it is first used: a request that does not use it costs no request to DynamoDB, and
-neither does a visitor without a session. A session that is not changed costs no write.
+neither does a visitor without a session. What did not change is not written.
+
+Two requests that change different keys at the same time both last. A request with an ID from before a login or a renewal
+stores nothing, and leaves the cookie alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, cast
+from uuid import UUID
 
 import flask
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionInterface, SessionMixin
 
-from ._core import RawJson, Session, SessionManager
-from .exceptions import NotFoundError, UnavailableError
+from ._core import Lifetime, ListedSession, RawJson, RequestSession, Session, SessionManager
+from ._responses import ANSWERED, answer
+from .exceptions import InvalidDataError, SessionError, UnavailableError
 
-__all__ = ["DynamoDbSession", "DynamoDbSessions", "log_in", "log_out_everywhere", "renew"]
+__all__ = ["DynamoDbSession", "DynamoDbSessions", "log_in", "log_out", "log_out_everywhere", "renew", "sessions_of"]
 
 _serializer = TaggedJSONSerializer()
 """Flask's own: dates, tuples, bytes and UUIDs survive."""
+
+
+def _text(data: dict[str, Any]) -> RawJson:
+    try:
+        return RawJson(_serializer.dumps(data))
+    except Exception as error:
+        for key, value in data.items():
+            try:
+                RawJson(_serializer.dumps({key: value}))
+            except Exception as cause:
+                raise InvalidDataError(f"the value of {key!r} cannot be stored: {cause}") from cause
+        raise InvalidDataError(f"the data cannot be stored: {error}") from error
 
 
 class DynamoDbSession(SessionMixin):
@@ -33,15 +50,13 @@ class DynamoDbSession(SessionMixin):
 
     modified = False
 
-    def __init__(self, sessions: SessionManager, session_id: str | None, lifetime_seconds: int) -> None:
-        self.sessions = sessions
-        self.lifetime_seconds = lifetime_seconds
-        self._session_id = session_id
-        self._record: Session | None = None
+    def __init__(self, request: RequestSession, lifetime_seconds: int) -> None:
+        self._request = request
+        self._lifetime_seconds = lifetime_seconds
         self._data: dict[str, Any] | None = None
-        self.has_new_id = False
-        self.has_failed = False
-        """A login or a renewal has failed: the session stays as it was before this request."""
+        self._was_permanent = False
+        self.failure: SessionError | None = None
+        """Why the session could not be loaded."""
 
     @property
     def is_loaded(self) -> bool:
@@ -49,16 +64,24 @@ class DynamoDbSession(SessionMixin):
 
     @property
     def record(self) -> Session | None:
-        """The session in the table. ``None`` if it was not loaded, or does not exist."""
+        """The session in the table. ``None`` if it does not exist."""
         self._load()
-        return self._record
+        return self._request.session
 
     def _load(self) -> dict[str, Any]:
         if self._data is None:
-            self._record = self.sessions.load(self._session_id) if self._session_id else None
-            self._data = {} if self._record is None else _serializer.loads(self._record.json)
-            self.new = self._record is None
-        return self._data
+            try:
+                self._took(self._request.open())
+            except SessionError as error:
+                self.failure = error
+                raise
+        return cast("dict[str, Any]", self._data)
+
+    def _took(self, session: Session | None) -> None:
+        self._data = {} if session is None else _serializer.loads(session.json)
+        self._was_permanent = self.permanent
+        self.new = session is None
+        self.modified = False
 
     def __getitem__(self, key: str) -> Any:
         return self._load()[key]
@@ -81,66 +104,61 @@ class DynamoDbSession(SessionMixin):
         return key in self._load()
 
     def clear(self) -> None:
+        """Removes everything. A session that stays empty ends, and one of a user ends in any case."""
         self._load().clear()
+        self._request.cleared()
         self.modified = True
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._record!r}>"
+        return f"<{type(self).__name__} {self._request.session!r}>"
 
-    def log_in(self, subject: str, changes: dict[str, Any]) -> None:
-        loaded = self._load()
-        self.has_failed = True  # until it has succeeded: then nothing of this request is stored
-        self._took(
-            self.sessions.log_in(
-                self._record,
-                subject,
-                data=RawJson(_serializer.dumps({**loaded, **changes})),
-                data_if_new=None if self._record is None else RawJson(_serializer.dumps(changes)),
-                **self._timeouts(),
-            )
-        )
+    def keep_alive(self, keeps_alive: bool) -> None:
+        """Whether this request counts as a use of the session. A poll should not."""
+        self._request.keep_alive(keeps_alive)
+
+    def log_in(self, user: str | int | UUID, changes: dict[str, Any]) -> None:
+        data = self._data or {}
+        lifetime = self._lifetime({**data, **changes})
+        self._data = None  # when it fails, the session is as it was before the request
+        try:
+            texts = _text(data), _text(changes)
+        except InvalidDataError:
+            self._request.refuse()
+            raise
+        self._took(self._request.log_in(user, *texts, lifetime))
 
     def renew(self) -> None:
-        data = RawJson(_serializer.dumps(self._load()))
-        if self._record is not None:
-            self.has_failed = True
-            renewed = self.sessions.renew(self._record, data=data)
-            if renewed is None:
-                raise NotFoundError("the session has ended")
-            self._took(renewed)
+        text = _text(self._load())
+        if self._request.session is not None:
+            self._data = None
+            self._took(self._request.renew(text))
 
-    def _took(self, record: Session) -> None:
-        self._record, self._data = record, _serializer.loads(record.json)
-        self.has_new_id, self.modified, self.has_failed = True, False, False
+    def log_out(self) -> None:
+        self._request.log_out()
+        self._took(None)
 
-    def _timeouts(self) -> dict[str, Any]:
-        if not self.permanent:
-            return {}
-        lifetime, longest = self.lifetime_seconds, self.sessions.max_timeout_seconds
-        return {
-            "idle_timeout_seconds": min(lifetime, longest),
-            "absolute_timeout_seconds": min(max(lifetime, self.sessions.absolute_timeout_seconds), longest),
-        }
+    def _lifetime(self, data: dict[str, Any]) -> Lifetime | None:
+        if data.get("_permanent"):
+            return Lifetime.seconds(self._lifetime_seconds)
+        return Lifetime.default() if self._was_permanent else None
 
-    def save(self) -> None:
-        """Stores what has changed. Raises ``NotFoundError`` when the session has ended meanwhile."""
-        data = RawJson(_serializer.dumps(self._load()))
-        if self._record is None:
-            self._record = self.sessions.create(data, **self._timeouts())
-            return
-        self._record.data = data
-        for name, seconds in self._timeouts().items():
-            setattr(self._record, name, seconds)
-        self.sessions.save(self._record)
-
-    def end(self) -> None:
-        if self._record is not None:
-            self.sessions.clear(self._record)
+    def finish(self, refreshes: bool) -> Any:
+        """Stores what has changed, and returns what happens to the cookie."""
+        data = self._load()
+        record = self._request.session
+        if self.modified or record is None:
+            # A visitor whose session would hold nothing else than Flask's mark of a permanent one needs none.
+            text = _text(data) if data.keys() - {"_permanent"} else RawJson("{}")
+        else:
+            text = RawJson(record.json)
+        refresh = "never" if not self.permanent else "on-use" if refreshes else "on-save"
+        self.modified = False
+        return self._request.finish(text, self._lifetime(data), cast(Any, refresh))
 
 
 class DynamoDbSessions(SessionInterface):
     """A Flask extension, and a session interface. Settings are keyword arguments, or ``DYNAMODB_SESSION_TABLE_NAME`` and so
-    on in the application's configuration."""
+    on in the application's configuration. A setting that is not accepted stops the start."""
 
     def __init__(self, app: flask.Flask | None = None, **settings: Any) -> None:
         self._settings = settings
@@ -149,29 +167,39 @@ class DynamoDbSessions(SessionInterface):
             self.init_app(app)
 
     def init_app(self, app: flask.Flask) -> None:
-        self._settings = app.config.get_namespace("DYNAMODB_SESSION_") | self._settings
+        self._sessions = SessionManager(**(app.config.get_namespace("DYNAMODB_SESSION_") | self._settings))
         app.session_interface = self
         app.extensions["dynamodb_web_session"] = self
-        app.register_error_handler(UnavailableError, _unavailable)
+        for error in ANSWERED:
+            app.register_error_handler(error, _answer)
 
     @property
     def sessions(self) -> SessionManager:
         """The session manager, for calls that concern no request."""
-        if self._sessions is None:
+        if self._sessions is None:  # the interface was assigned, without an application
             self._sessions = SessionManager(**self._settings)
         return self._sessions
 
     def open_session(self, app: flask.Flask, request: flask.Request) -> DynamoDbSession:
         lifetime_seconds = int(app.permanent_session_lifetime.total_seconds())
-        return DynamoDbSession(self.sessions, request.cookies.get(self.get_cookie_name(app)), lifetime_seconds)
+        cookie = request.cookies.get(self.get_cookie_name(app))
+        return DynamoDbSession(RequestSession(self.sessions, cookie, request.path), lifetime_seconds)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
         session = cast(DynamoDbSession, session)
         if session.accessed or session.is_loaded:
             response.vary.add("Cookie")
-        if not session.is_loaded or session.has_failed:
+        if isinstance(session.failure, UnavailableError) and response.status_code == 500:
+            return _replace(response, session.failure)  # an error page that wanted to read the session
+        if not session.is_loaded:
             return
-        cookie: dict[str, Any] = {
+        try:
+            cookie = session.finish(app.config["SESSION_REFRESH_EACH_REQUEST"])
+        except ANSWERED as error:
+            return _replace(response, error)
+        if cookie is None:
+            return
+        attributes: dict[str, Any] = {
             "domain": self.get_cookie_domain(app),
             "path": self.get_cookie_path(app),
             "secure": self.get_cookie_secure(app),
@@ -179,33 +207,48 @@ class DynamoDbSessions(SessionInterface):
             "samesite": self.get_cookie_samesite(app),
         }
         if hasattr(self, "get_cookie_partitioned"):  # since Flask 3.1
-            cookie["partitioned"] = self.get_cookie_partitioned(app)
+            attributes["partitioned"] = self.get_cookie_partitioned(app)
         name = self.get_cookie_name(app)
-        if not session and session.modified:
-            session.end()
-            response.delete_cookie(name, **cookie)
-            return
-        if session.modified:
-            try:
-                session.save()
-            except NotFoundError:
-                # A new cookie may be on its way in another response, so this one leaves the cookie alone.
-                response.status_code = 400
-                response.set_data("The session has ended before the request was completed.")
-                response.content_type = "text/plain; charset=utf-8"
-                return
-        record = session.record
-        if record is not None and (session.has_new_id or self.should_set_cookie(app, session)):
-            response.set_cookie(name, record.id, expires=self.get_expiration_time(app, session), **cookie)
+        response.vary.add("Cookie")
+        if cookie.value is None:
+            response.delete_cookie(name, **attributes)
+        else:
+            max_age = cookie.max_age if session.permanent else None
+            response.set_cookie(name, cookie.value, max_age=max_age, **attributes)
 
 
-def log_in(session: SessionMixin, user: str, /, **changes: Any) -> None:
+def _answer(error: SessionError) -> tuple[str, int, dict[str, str]]:
+    status, text, headers = answer(error)
+    return text, status, headers
+
+
+def _replace(response: flask.Response, error: SessionError) -> None:
+    status, text, headers = answer(error)
+    response.headers.clear()  # a cookie of the handler may say that the user is logged in
+    response.headers.update(headers)
+    response.content_type = "text/plain; charset=utf-8"
+    response.vary.add("Cookie")
+    response.status_code = status
+    response.set_data(text)
+
+
+def _extension() -> DynamoDbSessions:
+    return cast(DynamoDbSessions, flask.current_app.extensions["dynamodb_web_session"])
+
+
+def log_in(session: SessionMixin, user: str | int | UUID, /, **changes: Any) -> None:
     """Logs a user in: the session gets a new ID and the changes, and is the user's from then on, all in one transaction. Call it
-    when the user was authenticated.
+    when the user was authenticated. What this request has put into the session before is a part of it, ``permanent`` too.
 
-    When it raises, such as ``TooManySessionsError``, nothing of this request is stored: the user is not logged in.
+    When it raises, such as ``TooManySessionsError``, nothing of this request is stored: the user is not logged in. If the
+    exception is not caught, the answer is 409 or 503.
     """
     cast(DynamoDbSession, session).log_in(user, changes)
+
+
+def log_out(session: SessionMixin) -> None:
+    """Ends the session at once, and deletes its cookie. ``session.clear()`` does so too, at the end of the request."""
+    cast(DynamoDbSession, session).log_out()
 
 
 def renew(session: SessionMixin) -> None:
@@ -214,12 +257,12 @@ def renew(session: SessionMixin) -> None:
     cast(DynamoDbSession, session).renew()
 
 
-def log_out_everywhere(subject: str, except_: SessionMixin | None = None) -> None:
-    """Ends all sessions of a subject, or all but this one."""
-    extension: DynamoDbSessions = flask.current_app.extensions["dynamodb_web_session"]
+def sessions_of(user: str | int | UUID) -> list[ListedSession]:
+    """The live sessions of a user, the last used first."""
+    return _extension().sessions.sessions_of(user)
+
+
+def log_out_everywhere(user: str | int | UUID, except_: SessionMixin | None = None) -> None:
+    """Ends all sessions of a user, or all but this one, such as ``flask.session``."""
     record = None if except_ is None else cast(DynamoDbSession, except_).record
-    extension.sessions.revoke_all(subject, except_=record)
-
-
-def _unavailable(_: Exception) -> tuple[str, int, dict[str, str]]:
-    return "The session store is unavailable.", 503, {"Retry-After": "1"}
+    _extension().sessions.revoke_all(user, except_=record)

@@ -1,12 +1,12 @@
 """Sessions for Starlette and FastAPI::
 
-    from dynamodb_web_session.starlette import SessionMiddleware
+    from dynamodb_web_session.starlette import SessionMiddleware, log_in, log_out
 
     app = Starlette(routes=..., middleware=[Middleware(SessionMiddleware)])
 
 ``request.session`` works as it does with Starlette's own middleware, changes inside of a value included. The session is loaded
 when a request has the cookie, and stored when the response starts, if it was changed: a visitor without a session costs no
-request to DynamoDB.
+request to DynamoDB, and neither do paths such as static files that are left out with ``excluded_paths``.
 
 The cookie is ``HttpOnly``, ``Secure`` and ``SameSite=Lax``. Browsers send it to ``http://localhost`` too; for a test client on
 another plain URL say ``https_only=False``.
@@ -14,77 +14,157 @@ another plain URL say ``https_only=False``.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Coroutine, Generator, Sequence
 from typing import Any, Literal, cast
+from uuid import UUID
 
+import anyio.from_thread
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
+from starlette.websockets import WebSocketClose, WebSocketDisconnect
 
-from ._core import AsyncSessionManager, Session
-from .exceptions import NotFoundError, UnavailableError
+from ._core import AsyncSessionManager, Lifetime, ListedSession, Session
+from ._core import RequestSession as CoreSession
+from ._responses import ANSWERED, answer
+from .exceptions import SessionError
 
-__all__ = ["RequestSession", "SessionMiddleware", "log_in", "log_out_everywhere", "renew"]
+__all__ = ["RequestSession", "SessionMiddleware", "log_in", "log_out", "log_out_everywhere", "renew", "sessions_of"]
 
 
 class RequestSession(dict[str, Any]):
     """The session of a request: a ``dict``."""
 
     accessed = False
-    has_failed = False
-    """A login or a renewal has failed: the session stays as it was before this request."""
 
-    def __init__(self, sessions: AsyncSessionManager, record: Session | None) -> None:
-        self._stored = "{}" if record is None else record.json
-        super().__init__({} if record is None else record.data)
+    def __init__(self, sessions: AsyncSessionManager, cookie: str | None, path: str, max_age: int | None) -> None:
+        super().__init__()
         self.sessions = sessions
-        self.record = record
-        """The session in the table. ``None`` if it was not loaded, or does not exist."""
-        self.id_of_cookie = None if record is None else record.id
+        self._request = CoreSession(sessions, cookie, path)
+        self._lifetime: Lifetime | None = None
+        self._is_kept: bool | None = None
+        if max_age is not None:
+            self.max_age = max_age
+        self._failure: SessionError | None = None
+        self._waits_for: str | None = None
+        self.can_set_cookie = True
+        """Whether the response has not begun."""
+
+    @property
+    def record(self) -> Session | None:
+        """The session in the table. ``None`` if it does not exist."""
+        return self._request.session
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the cookie outlives the browser."""
+        if self._is_kept is None:
+            return self.record is not None and self.record.idle_timeout_seconds != self.sessions.idle_timeout_seconds
+        return self._is_kept
+
+    @property
+    def max_age(self) -> int | None:
+        """The seconds that session and cookie live without use, if they outlive the browser. Set it for "remember me", before or
+        after ``log_in``; ``None``: as long as the settings say, and the cookie as long as the browser."""
+        return self.record.idle_timeout_seconds if self.record is not None and self.is_kept else None
+
+    @max_age.setter
+    def max_age(self, seconds: int | None) -> None:
+        self._is_kept = seconds is not None
+        self._lifetime = Lifetime.default() if seconds is None else Lifetime.seconds(seconds)
 
     def mark_accessed(self) -> None:
-        self.accessed = True  # Starlette calls it
+        """Starlette calls it. Raises what the load has raised."""
+        self.accessed = True
+        if self._failure is not None:
+            raise self._failure
 
-    async def log_in(self, subject: str, changes: dict[str, Any]) -> None:
-        self.has_failed = True  # until it has succeeded: then nothing of this request is stored
-        new = None if self.record is None else changes
-        data = {**self, **changes}
-        self._took(await self.sessions.log_in(self.record, subject, data=data, data_if_new=new))
+    def clear(self) -> None:
+        """Removes everything. A session that stays empty ends, and one of a user ends in any case."""
+        super().clear()
+        self._request.cleared()
+
+    def keep_alive(self, keeps_alive: bool) -> None:
+        """Whether this request counts as a use of the session. A poll should not."""
+        self._request.keep_alive(keeps_alive)
+
+    async def open(self) -> None:
+        try:
+            self._took(await self._request.open())
+        except SessionError as error:
+            self._failure = error
+
+    def _took(self, session: Session | None) -> None:
+        super().clear()
+        if session is not None:
+            self.update(session.data)
+
+    async def log_in(self, user: str | int | UUID, changes: dict[str, Any]) -> None:
+        try:
+            self._require_cookie("log_in")
+            await self._request.log_in(user, dict(self), changes, self._lifetime)
+        finally:  # when it fails, the session is as it was before the request
+            self._took(self.record)
 
     async def renew(self) -> None:
+        self._require_cookie("renew")
         if self.record is not None:
-            self.has_failed = True
-            renewed = await self.sessions.renew(self.record, data=dict(self))
-            if renewed is None:
-                raise NotFoundError("the session has ended")
-            self._took(renewed)
+            try:
+                await self._request.renew(dict(self))
+            finally:
+                self._took(self.record)
 
-    def _took(self, record: Session) -> None:
-        self.record, self._stored, self.has_failed = record, record.json, False
-        self.clear()
-        self.update(record.data)
+    async def log_out(self) -> None:
+        await self._request.log_out()
+        self._took(None)
 
-    async def store(self) -> None:
-        """Stores what has changed. Raises ``NotFoundError`` when the session has ended meanwhile."""
-        if self.has_failed:
-            return
-        if self.record is None:
-            if self:
-                self.record = await self.sessions.create(self)
-            return
-        self.record.data = self
-        if self.record.json == self._stored:
-            return
-        if self:
-            await self.sessions.save(self.record)
-        else:
-            await self.sessions.clear(self.record)
-            self.record = None
+    def _require_cookie(self, call: str) -> None:
+        if not self.can_set_cookie:
+            raise RuntimeError(
+                f"{call} needs a cookie, and the response has begun: a WebSocket sends it with its accept"
+            )
+
+    async def finish(self) -> Any:
+        """Stores what has changed, and returns what happens to the cookie."""
+        if self._waits_for is not None:
+            raise RuntimeError(f"{self._waits_for} was called and not awaited")
+        if self._failure is not None:
+            return None
+        if self and self.record is None:
+            self._require_cookie("a new session")
+        return await self._request.finish(dict(self), self._lifetime, "on-use" if self.is_kept else "never")
+
+    def run(self, name: str, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
+        """Runs a call to its end in a handler that is no coroutine, or returns it to be awaited."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            anyio.from_thread.run(lambda: work)
+            return _Done()
+        self._waits_for = name
+        return self._awaited(work)
+
+    async def _awaited(self, work: Coroutine[Any, Any, None]) -> None:
+        self._waits_for = None
+        await work
+
+
+class _Done(Awaitable[None]):
+    """The result of a call that has ended."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
 
 
 class SessionMiddleware:
-    """Adds ``request.session``. Without ``sessions`` the settings are those of the environment."""
+    """Adds ``request.session``. Without ``sessions`` the settings are those of the environment.
+
+    ``max_age``: session and cookie live so many seconds without use, and outlive the browser. ``excluded_paths`` have no session;
+    one that ends in ``/`` stands for all below it.
+    """
 
     def __init__(
         self,
@@ -97,6 +177,7 @@ class SessionMiddleware:
         same_site: Literal["lax", "strict", "none"] = "lax",
         https_only: bool = True,
         domain: str | None = None,
+        excluded_paths: Sequence[str] = (),
     ) -> None:
         self.app = app
         self.sessions = AsyncSessionManager() if sessions is None else sessions
@@ -109,77 +190,116 @@ class SessionMiddleware:
             "samesite": same_site,
         }
         self.max_age = max_age
+        self.excluded_paths = excluded_paths
+
+    def _is_excluded(self, path: str) -> bool:
+        return any(
+            path == excluded or (excluded.endswith("/") and path.startswith(excluded))
+            for excluded in self.excluded_paths
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] not in ("http", "websocket") or self._is_excluded(scope["path"]):
             return await self.app(scope, receive, send)
-        session_id = HTTPConnection(scope).cookies.get(self.name)
-        try:
-            record = await self.sessions.load(session_id) if session_id else None
-        except UnavailableError:
-            return await _refuse(scope, receive, send, 503, "The session store is unavailable.")
-        session = scope["session"] = RequestSession(self.sessions, record)
+        cookie = HTTPConnection(scope).cookies.get(self.name)
+        session = scope["session"] = RequestSession(self.sessions, cookie, scope["path"], self.max_age)
+        await session.open()
         is_refused = False
 
-        async def send_with_cookie(message: Message) -> None:
+        async def refuse(error: SessionError) -> None:
             nonlocal is_refused
-            if message["type"] == "http.response.start":
+            is_refused, session.can_set_cookie = True, False
+            status, text, headers = answer(error)
+            if scope["type"] == "websocket":
+                await WebSocketClose(1013)(scope, receive, send)  # "try again later"
+            else:
+                await PlainTextResponse(text, status, headers)(scope, receive, send)
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.accept") and session.can_set_cookie:
                 try:
-                    await session.store()
-                except NotFoundError:
-                    # A new cookie may be on its way in another response, so this one leaves the cookie alone.
-                    is_refused = True
-                    text = "The session has ended before the request was completed."
-                    await _refuse(scope, receive, send, 400, text)
-                except UnavailableError:
-                    is_refused = True
-                    await _refuse(scope, receive, send, 503, "The session store is unavailable.")
-                else:
-                    self._add_headers(message, session)
+                    self._add_headers(message, session, await session.finish())
+                except ANSWERED as error:
+                    await refuse(error)
+                session.can_set_cookie = False
             if not is_refused:
                 await send(message)
 
-        await self.app(scope, receive, send_with_cookie)
+        try:
+            await self.app(scope, receive, send_with_cookie)
+        except ANSWERED as error:
+            if not session.can_set_cookie:
+                raise
+            await refuse(error)
+        except WebSocketDisconnect:
+            await session.finish()
+            raise
+        except Exception:
+            if (
+                session.can_set_cookie
+                and session.record is not None
+                and session.record.id != cookie
+                and scope["type"] == "http"
+            ):
+                # The ID in the browser is dead, and the answer to the error is sent outside of this middleware.
+                await PlainTextResponse("Internal Server Error", 500)(scope, receive, send_with_cookie)
+            raise
+        if scope["type"] == "websocket" and not session.can_set_cookie and not is_refused:
+            await session.finish()
 
-    def _add_headers(self, message: Message, session: RequestSession) -> None:
+    def _add_headers(self, message: Message, session: RequestSession, cookie: Any) -> None:
         headers = MutableHeaders(scope=message)
-        response = Response()
-        record = session.record
-        if record is None:
-            if session.id_of_cookie is not None:
+        if cookie is not None:
+            response = Response()
+            if cookie.value is None:
                 response.delete_cookie(self.name, **self.cookie)
-        elif record.id != session.id_of_cookie or self.max_age is not None:
-            response.set_cookie(self.name, record.id, max_age=self.max_age, **self.cookie)
-        if (cookie := response.headers.get("set-cookie")) is not None:
-            headers.append("set-cookie", cookie)
-        if session.accessed or session.id_of_cookie is not None or cookie is not None:
+            else:
+                max_age = cookie.max_age if session.is_kept else None
+                response.set_cookie(self.name, cookie.value, max_age=max_age, **self.cookie)
+            headers.append("set-cookie", response.headers["set-cookie"])
+        if session.accessed or session.record is not None or cookie is not None:
             headers.add_vary_header("Cookie")
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:
-    if scope["type"] == "websocket":
-        await WebSocketClose(1013)(scope, receive, send)  # "try again later"
-        return
-    headers = {"Retry-After": "1"} if status == 503 else None
-    await PlainTextResponse(text, status, headers)(scope, receive, send)
+def _session(connection: HTTPConnection) -> RequestSession:
+    return cast(RequestSession, connection.session)
 
 
-async def log_in(connection: HTTPConnection, user: str, /, **changes: Any) -> None:
+def log_in(connection: HTTPConnection, user: str | int | UUID, /, **changes: Any) -> Awaitable[None]:
     """Logs a user in: the session gets a new ID and the changes, and is the user's from then on, all in one transaction. Call it
-    when the user was authenticated.
+    when the user was authenticated. What this request has put into the session before is a part of it, ``max_age`` too.
 
-    When it raises, such as ``TooManySessionsError``, nothing of this request is stored: the user is not logged in.
+    Await it in a handler that is a coroutine; in one that is not, such as FastAPI's ``def``, it returns when it is done.
+
+    When it raises, such as ``TooManySessionsError``, nothing of this request is stored: the user is not logged in. If the
+    exception is not caught, the answer is 409 or 503.
     """
-    await cast(RequestSession, connection.session).log_in(user, changes)
+    session = _session(connection)
+    return session.run("log_in", session.log_in(user, changes))
 
 
-async def renew(connection: HTTPConnection) -> None:
+def log_out(connection: HTTPConnection) -> Awaitable[None]:
+    """Ends the session at once, and deletes its cookie. ``request.session.clear()`` does so too, when the response starts."""
+    session = _session(connection)
+    return session.run("log_out", session.log_out())
+
+
+def renew(connection: HTTPConnection) -> Awaitable[None]:
     """Gives the session of a request a new ID. Call it when privileges change; for a login there is ``log_in``. Raises
     ``NotFoundError`` when the session has ended meanwhile."""
-    await cast(RequestSession, connection.session).renew()
+    session = _session(connection)
+    return session.run("renew", session.renew())
 
 
-async def log_out_everywhere(connection: HTTPConnection, user: str, except_: dict[str, Any] | None = None) -> None:
+async def sessions_of(connection: HTTPConnection, user: str | int | UUID) -> list[ListedSession]:
+    """The live sessions of a user, the last used first."""
+    return await _session(connection).sessions.sessions_of(user)
+
+
+def log_out_everywhere(
+    connection: HTTPConnection, user: str | int | UUID, except_: dict[str, Any] | None = None
+) -> Awaitable[None]:
     """Ends all sessions of a user, or all but this one, such as ``request.session``."""
-    session = cast(RequestSession, connection.session)
-    await session.sessions.revoke_all(user, except_=None if except_ is None else cast(RequestSession, except_).record)
+    session = _session(connection)
+    record = None if except_ is None else cast(RequestSession, except_).record
+    return session.run("log_out_everywhere", session.sessions.revoke_all(user, except_=record))
