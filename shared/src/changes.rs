@@ -14,6 +14,8 @@ type Members = IndexMap<String, Box<RawValue>>;
 /// last, if they are of different keys.
 #[derive(Clone, Default)]
 pub(crate) struct Changes {
+    /// All of it was replaced by this JSON text, which may be no object.
+    whole: Option<String>,
     set: Members,
     removed: IndexSet<String>,
 }
@@ -30,7 +32,12 @@ impl Changes {
         let (before, mut after) = (members(before)?, members(after)?);
         let removed = before.keys().filter(|key| !after.contains_key(*key)).cloned().collect();
         after.retain(|key, value| before.get(key).is_none_or(|before| before.get() != value.get()));
-        Ok(Self { set: after, removed })
+        Ok(Self { whole: None, set: after, removed })
+    }
+
+    /// What replaces data that is not looked into.
+    pub(crate) fn of_whole(before: &str, after: &str) -> Self {
+        Self { whole: (before != after).then(|| after.to_owned()), ..Self::default() }
     }
 
     /// These changes, and all members of `object`, whether they were there before or not.
@@ -45,7 +52,7 @@ impl Changes {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.removed.is_empty()
+        self.whole.is_none() && self.set.is_empty() && self.removed.is_empty()
     }
 
     /// The object with these changes. The keys that were there keep their order, and new ones follow.
@@ -53,6 +60,12 @@ impl Changes {
     /// # Errors
     /// [`Error::Deserialize`]: the text is no object.
     pub(crate) fn apply(&self, object: &str) -> Result<String, Error> {
+        if let Some(whole) = &self.whole {
+            return Ok(whole.clone());
+        }
+        if self.is_empty() {
+            return Ok(object.to_owned());
+        }
         let mut members = members(object)?;
         members.retain(|key, _| !self.removed.contains(key));
         members.extend(self.set.clone());
@@ -118,7 +131,10 @@ mod tests {
     fn what_is_no_object_is_an_error() {
         for text in ["[1]", "null", "1", r#""a""#] {
             assert!(matches!(Changes::between(text, "{}"), Err(Error::Deserialize(_))), "{text}");
-            assert!(matches!(Changes::default().apply(text), Err(Error::Deserialize(_))), "{text}");
+            let changes = Changes::between("{}", r#"{"a":1}"#).unwrap();
+            assert!(matches!(changes.apply(text), Err(Error::Deserialize(_))), "{text}");
+            assert_eq!(Changes::of_whole("{}", text).apply("[2]").unwrap(), text);
+            assert!(Changes::of_whole(text, text).is_empty());
         }
     }
 

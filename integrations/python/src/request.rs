@@ -22,6 +22,7 @@ pub(crate) struct RequestSession {
     sessions: Py<Verbs>,
     cookie: Option<String>,
     path: String,
+    is_opaque: bool,
     /// Made by the first call: a session manager is there only then.
     request: Arc<tokio::sync::Mutex<Option<web::RequestSession>>>,
     seen: Arc<Mutex<Seen>>,
@@ -42,9 +43,11 @@ struct Seen {
 /// A call of a [`web::RequestSession`].
 enum Step {
     Open,
+    Reload,
     LogIn { subject: Subject, data: Text, changes: Text, lifetime: web::Lifetime },
     Renew { data: Text },
     LogOut,
+    Begin { data: Text, lifetime: web::Lifetime },
     Finish { data: Text, lifetime: web::Lifetime, refresh: CookieRefresh },
 }
 
@@ -52,11 +55,13 @@ impl Step {
     async fn take(self, request: &mut web::RequestSession) -> Result<web::Cookie, Error> {
         match self {
             Self::Open => drop(request.open().await?),
+            Self::Reload => drop(request.reload().await?),
             Self::LogIn { subject, data, changes, lifetime } => {
                 request.log_in(subject, data.get(), changes.get(), lifetime).await?;
             }
             Self::Renew { data } => drop(request.renew(data.get()).await?),
             Self::LogOut => request.log_out().await?,
+            Self::Begin { data, lifetime } => request.begin(data.get(), lifetime).await?,
             Self::Finish { data, lifetime, refresh } => {
                 return request.finish(data.get(), lifetime, refresh).await;
             }
@@ -68,9 +73,21 @@ impl Step {
 #[pymethods]
 impl RequestSession {
     #[new]
-    #[pyo3(signature = (sessions, cookie, path = "".to_owned()))]
-    fn new(sessions: Py<Verbs>, cookie: Option<String>, path: String) -> Self {
-        Self { sessions, cookie, path, request: Arc::default(), seen: Arc::default() }
+    #[pyo3(signature = (sessions, cookie, path = "".to_owned(), is_opaque = false))]
+    fn new(sessions: Py<Verbs>, cookie: Option<String>, path: String, is_opaque: bool) -> Self {
+        Self { sessions, cookie, path, is_opaque, request: Arc::default(), seen: Arc::default() }
+    }
+
+    /// The same session, with calls through another manager.
+    fn through(&self, sessions: Py<Verbs>) -> Self {
+        Self {
+            sessions,
+            cookie: self.cookie.clone(),
+            path: self.path.clone(),
+            is_opaque: self.is_opaque,
+            request: Arc::clone(&self.request),
+            seen: Arc::clone(&self.seen),
+        }
     }
 
     /// The session as this request knows it.
@@ -99,6 +116,10 @@ impl RequestSession {
 
     fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.step(py, Step::Open, session_or_none)
+    }
+
+    fn reload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.step(py, Step::Reload, session_or_none)
     }
 
     #[pyo3(signature = (subject, data, changes, lifetime = None))]
@@ -130,6 +151,17 @@ impl RequestSession {
 
     fn log_out<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.step(py, Step::LogOut, |py, _, _| Ok(py.None()))
+    }
+
+    #[pyo3(signature = (data, lifetime = None))]
+    fn begin<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Bound<'py, PyAny>,
+        lifetime: Option<&Lifetime>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let step = Step::Begin { data: json::encode(data)?, lifetime: lifetime_of(lifetime) };
+        self.step(py, step, session_or_none)
     }
 
     #[pyo3(signature = (data, lifetime = None, refresh = "never"))]
@@ -166,14 +198,16 @@ impl RequestSession {
 
     fn step<'py>(&self, py: Python<'py>, step: Step, finish: Finish) -> PyResult<Bound<'py, PyAny>> {
         let (request, seen) = (Arc::clone(&self.request), Arc::clone(&self.seen));
-        let (cookie, path) = (self.cookie.clone(), self.path.clone());
+        let (cookie, path, is_opaque) = (self.cookie.clone(), self.path.clone(), self.is_opaque);
         let interrupted =
             if matches!(step, Step::LogOut) { Interrupted::Finishes } else { Interrupted::Stops };
-        let call = |sessions: shared::SessionManager| async move {
+        let call = move |sessions: shared::SessionManager| async move {
             let mut request = request.lock().await;
             let request = request.get_or_insert_with(|| {
-                web::RequestSession::new(sessions, cookie.as_deref()).with_path(&path)
+                let request = web::RequestSession::new(sessions.clone(), cookie.as_deref()).with_path(&path);
+                if is_opaque { request.with_opaque_data() } else { request }
             });
+            request.use_sessions(sessions);
             if let Some(keeps_alive) = lock(&seen).keeps_alive {
                 request.keep_alive(keeps_alive);
             }

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import django
 import pytest
 from django.conf import settings
 
-from conftest import Table
+from conftest import Proxy, Table
 from dynamodb_web_session import ManualClock
 
 HERE = Path(__file__).parent
@@ -35,6 +36,17 @@ if not settings.configured:
         ],
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
         ROOT_URLCONF=__name__,
+        LOGIN_REDIRECT_URL="/",
+        TEMPLATES=[
+            {
+                "BACKEND": "django.template.backends.django.DjangoTemplates",
+                "OPTIONS": {
+                    "loaders": [
+                        ("django.template.loaders.locmem.Loader", {"login.html": "{{ form.non_field_errors }}"})
+                    ]
+                },
+            }
+        ],
         SECRET_KEY="only for tests",
         SESSION_ENGINE="dynamodb_web_session.django",
     )
@@ -42,13 +54,23 @@ if not settings.configured:
 
 from django.contrib import auth
 from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in
+from django.contrib.auth.views import LoginView
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path
 
 from dynamodb_web_session import TooManySessionsError
-from dynamodb_web_session.django import SessionStore, async_sessions, log_out_everywhere, sessions
+from dynamodb_web_session.django import (
+    LoginFormMixin,
+    SessionStore,
+    async_sessions,
+    log_out_everywhere,
+    sessions,
+    sessions_of,
+)
 
 
 def page(request: HttpRequest) -> JsonResponse:
@@ -98,6 +120,79 @@ def slow(request: HttpRequest) -> HttpResponse:
 
 
 MEANWHILE: list[Any] = []
+
+
+def set_key(request: HttpRequest, key: str, value: str) -> HttpResponse:
+    request.session[key] = value
+    during(request)
+    return HttpResponse()
+
+
+def pop_key(request: HttpRequest, key: str) -> HttpResponse:
+    request.session.pop(key, None)
+    during(request)
+    return HttpResponse()
+
+
+def everything(request: HttpRequest) -> JsonResponse:
+    data = dict(request.session.items())
+    during(request)
+    return JsonResponse(data)
+
+
+def remember(request: HttpRequest, name: str, seconds: int) -> HttpResponse:
+    request.session.set_expiry(seconds)
+    auth.login(request, User.objects.get(username=name))
+    return JsonResponse({"age": request.session.get_expiry_age()})
+
+
+def login_unguarded(request: HttpRequest, name: str) -> HttpResponse:
+    request.session["cart"] = ["pear"]
+    during(request)
+    auth.login(request, User.objects.get(username=name))
+    return HttpResponse()
+
+
+def goodbye(request: HttpRequest) -> HttpResponse:
+    during(request)
+    auth.logout(request)
+    request.session["message"] = "good bye"
+    return HttpResponse()
+
+
+def others(request: HttpRequest) -> HttpResponse:
+    log_out_everywhere(request.user, except_=request.session)  # nothing has read the session before
+    return HttpResponse()
+
+
+def fail_after_login(request: HttpRequest, name: str) -> HttpResponse:
+    auth.login(request, User.objects.get(username=name))
+    raise RuntimeError("after the login")
+
+
+class LoginWithForm(LoginFormMixin, LoginView):
+    template_name = "login.html"
+
+
+class StockLogin(LoginView):
+    template_name = "login.html"
+
+
+def during(request: HttpRequest) -> None:
+    """What the same browser does meanwhile."""
+    if DURING:
+        other, act = DURING.pop()
+        act(other)
+
+
+def with_during(client: Client, path: str, act: Callable[[Client], Any]) -> Any:
+    other = Client()
+    other.cookies = client.cookies
+    DURING.append((other, act))
+    return client.get(path)
+
+
+DURING: list[Any] = []
 urlpatterns = [
     path("", page),
     path("async", apage),
@@ -107,6 +202,16 @@ urlpatterns = [
     path("logout", logout),
     path("password", password),
     path("slow", slow),
+    path("set/<key>/<value>", set_key),
+    path("pop/<key>", pop_key),
+    path("all", everything),
+    path("remember/<name>/<int:seconds>", remember),
+    path("login-unguarded/<name>", login_unguarded),
+    path("goodbye", goodbye),
+    path("others", others),
+    path("fail/<name>", fail_after_login),
+    path("form", LoginWithForm.as_view()),
+    path("stock-form", StockLogin.as_view()),
 ]
 
 
@@ -128,7 +233,8 @@ def with_key(value: str) -> Client:
     return client
 
 
-def test_djangos_own_suite_for_back_ends(table: Table, tmp_path: Path) -> None:
+@pytest.mark.parametrize("use_tz", [True, False])
+def test_djangos_own_suite_for_back_ends(table: Table, tmp_path: Path, use_tz: bool) -> None:
     version = django.get_version()
     source = CACHE / f"django-{version}"
     if not source.is_dir():
@@ -159,7 +265,8 @@ def test_djangos_own_suite_for_back_ends(table: Table, tmp_path: Path) -> None:
         "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}}\n"
         "INSTALLED_APPS = ['django.contrib.sessions', 'sessions_tests']\n"
         "SECRET_KEY = 'only for tests'\n"
-        "USE_TZ = True\n"
+        "DYNAMODB_SESSION = {'idle_timeout_seconds': 1209600, 'absolute_timeout_seconds': 1209600}\n"  # Django's own age
+        f"USE_TZ = {use_tz}\n"
     )
     path = [str(tmp_path), str(source / "tests"), *sys.path]
     environment = table.environment() | {
@@ -271,7 +378,7 @@ def store(**expiry: Any) -> str:
 
 
 def test_timeouts() -> None:
-    from datetime import datetime, timedelta, timezone
+    from datetime import timedelta
 
     def ends_after(key: str, *, idle: int, absolute: int) -> None:
         session = sessions().peek(key)
@@ -283,8 +390,8 @@ def test_timeouts() -> None:
     ends_after(store(value=14 * 86400), idle=14 * 86400, absolute=14 * 86400)
     ends_after(store(value=90 * 86400), idle=30 * 86400, absolute=30 * 86400)
     ends_after(store(value=0), idle=7200, absolute=43200)
-    session = sessions().peek(store(value=datetime.now(timezone.utc) + timedelta(seconds=1000)))
-    assert session is not None and 990 < session.absolute_timeout_seconds <= 1000
+    session = sessions().peek(store(value=CLOCK.now() + timedelta(seconds=1000)))
+    assert session is not None and session.absolute_timeout_seconds == 1000
     with override_settings(SESSION_COOKIE_AGE=900):
         ends_after(store(), idle=900, absolute=43200)
 
@@ -324,3 +431,210 @@ class Flat:
 
         flat = json.loads(data)
         return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def all_of(client: Client) -> Any:
+    return client.get("/all").json()
+
+
+def test_requests_at_once_do_not_lose_each_others_changes() -> None:
+    client = Client()
+    client.get("/set/x/0")
+    with_during(client, "/set/a/1", lambda other: other.get("/set/b/2"))
+    assert all_of(client) == {"x": "0", "a": "1", "b": "2"}
+    with_during(client, "/pop/x", lambda other: other.get("/set/c/3"))
+    assert all_of(client) == {"a": "1", "b": "2", "c": "3"}
+    client.get("/pop/a")
+    client.get("/pop/b")
+    with_during(client, "/pop/c", lambda other: other.get("/set/d/4"))
+    assert all_of(client) == {"d": "4"}, "the last key goes beside another change"
+
+
+@pytest.mark.parametrize("saves_every_request", [False, True])
+def test_a_slow_and_a_late_request_leave_the_cookie_of_a_login(saves_every_request: bool) -> None:
+    with override_settings(SESSION_SAVE_EVERY_REQUEST=saves_every_request):
+        client = Client()
+        client.get("/set/x/0")
+        old = key(client)
+        for path, status, user in (("/pop/nothing", 200, "alice"), ("/all", 200, "bob"), ("/set/y/1", 400, "carol")):
+
+            def log_in(other: Client, user: str = user) -> None:
+                other.get(f"/login/{user}")
+
+            answer = with_during(client, path, log_in)
+            assert answer.status_code == status and not answer.cookies, path
+            assert client.get("/").json()["user"] == user
+        late = with_key(old)
+        for path, status in (("/pop/nothing", 200), ("/all", 200), ("/set/y/1", 400)):
+            answer = late.get(path)
+            assert answer.status_code == status and not answer.cookies, path
+        dead = with_key(key(client))
+        client.get("/logout")
+        client.get("/login/alice")
+        for path in ("/all", "/", "/logout"):
+            assert not dead.get(path).cookies, path
+
+
+def test_a_double_click_on_log_in() -> None:
+    client = Client()
+    client.get("/set/x/0")
+    answer = with_during(client, "/login-unguarded/alice", lambda other: other.get("/login/alice"))
+    assert answer.status_code == 200 and client.get("/").json()["user"] == "alice"
+
+
+def test_a_login_is_one_transaction_and_the_same_user_keeps_the_key(table: Table, proxy: Proxy) -> None:
+    seen = []
+
+    def receiver(sender: Any, request: HttpRequest, **_: Any) -> None:
+        seen.append(request.session.session_key)
+
+    user_logged_in.connect(receiver)
+    user_logged_in.receivers.insert(0, user_logged_in.receivers.pop())  # as one that was connected before the engine
+    with override_settings(DYNAMODB_SESSION=table.settings() | {"endpoint_url": proxy.url}):
+        client = Client()
+        client.get("/set/cart/apple")
+        operations = proxy.of(lambda: client.get("/login/alice"))
+        assert operations == ["GetItem", "GetItem", "TransactWriteItems"]
+        assert seen == [key(client)] and len(key(client)) == 40
+        before = key(client)
+        assert "TransactWriteItems" not in proxy.of(lambda: client.get("/login/alice"))
+        assert key(client) == before, "as with Django's own back ends"
+        client.get("/login/bob")
+        assert client.get("/").json() == {"user": "bob", "cart": None}
+    user_logged_in.disconnect(receiver)
+
+
+def test_a_refused_login_leaves_the_user_out(table: Table) -> None:
+    limited = table.settings() | {"max_per_subject": 1, "at_max_per_subject": "refuse"}
+    with override_settings(DYNAMODB_SESSION=limited):
+        Client().get("/login/dave")
+        for path in ("/login-unguarded/dave", "/form", "/stock-form"):
+            client = Client()
+            client.get("/set/x/0")
+            before = key(client)
+            if "form" in path:
+                answer = client.post(path, {"username": "dave", "password": "old"})
+            else:
+                answer = client.get(path)
+            if path == "/form":
+                assert answer.status_code == 200 and "logged in too often" in answer.content.decode()
+            else:
+                assert answer.status_code == 409
+            assert "sessionid" not in answer.cookies and key(client) == before
+            assert all_of(client) == {"x": "0"} and client.get("/").json()["user"] == "", path
+            visitor = Client()
+            visitor.get("/login-unguarded/dave")
+            assert not visitor.cookies
+        log_out_everywhere(User.objects.get(username="dave"))
+
+
+def test_an_outage_is_503_and_changes_nothing(table: Table, proxy: Proxy) -> None:
+    with override_settings(DYNAMODB_SESSION=table.settings() | {"endpoint_url": proxy.url}):
+        client = Client()
+        client.get("/set/x/0")
+        before = key(client)
+        with proxy.outage():
+            for path in ("/all", "/set/y/1", "/login-unguarded/alice", "/goodbye", "/others"):
+                answer = client.get(path)
+                assert answer.status_code == 503 and answer.headers["retry-after"] == "1", path
+                assert not answer.cookies
+            answer = Client().get("/login-unguarded/alice")
+            assert answer.status_code == 503 and not answer.cookies
+        assert key(client) == before and all_of(client) == {"x": "0"}
+
+
+def test_an_expiry_that_was_set_before_a_login_holds() -> None:
+    for seconds, absolute in ((14 * 86400, 14 * 86400), (300, 43200)):
+        for begins in ((), ("/set/x/0",)):
+            client = Client()
+            for page in begins:
+                client.get(page)
+            age = client.get(f"/remember/alice/{seconds}").json()["age"]
+            record = sessions().peek(key(client))
+            assert record is not None
+            assert (record.idle_timeout_seconds, record.absolute_timeout_seconds) == (seconds, absolute)
+            assert age == client.cookies["sessionid"]["max-age"] == seconds
+
+
+def test_cookie_and_record_live_equally_long() -> None:
+    client = Client()
+    client.get("/set/x/0")
+    for _ in range(3):
+        CLOCK.advance(3600)
+        client.get("/all")
+        record = sessions().peek(key(client))
+        assert record is not None
+        assert (record.expires - CLOCK.now()).total_seconds() == client.cookies["sessionid"]["max-age"] == 7200
+        assert SessionStore(key(client)).get_expiry_age() == 7200
+    assert not client.get("/all").cookies, "nothing has slid"
+    with override_settings(SESSION_EXPIRE_AT_BROWSER_CLOSE=True):
+        CLOCK.advance(3600)
+        assert not client.get("/all").cookies
+
+
+def test_a_logout_that_says_good_bye_while_the_page_polls() -> None:
+    client = Client()
+    client.get("/login/carol")
+    stolen = key(client)
+    with_during(client, "/goodbye", lambda other: other.get("/set/b/2"))
+    assert sessions().peek(stolen) is None and sessions_of(User.objects.get(username="carol")) == []
+    assert all_of(client) == {"message": "good bye"}
+
+
+def test_log_out_everywhere_else_before_the_session_was_read() -> None:
+    here, elsewhere = Client(), Client()
+    for client in (here, elsewhere):
+        client.get("/login/alice")
+    here.get("/others")
+    assert here.get("/").json()["user"] == "alice" and elsewhere.get("/").json()["user"] == ""
+
+
+def test_a_failure_after_a_login_keeps_the_session() -> None:
+    client = Client(raise_request_exception=False)
+    client.get("/set/x/0")
+    assert client.get("/fail/alice").status_code == 500
+    assert client.get("/").json()["user"] == "alice"
+
+
+def test_signals_without_a_session() -> None:
+    from django.test import RequestFactory
+
+    user = User.objects.get(username="alice")
+    for request in (None, RequestFactory().post("/token")):
+        user_logged_in.send(sender=User, request=request, user=user)
+    request = RequestFactory().post("/token")
+    request.session = SessionStore()
+    user_logged_in.send(sender=User, request=request, user=user)
+    assert request.session.session_key is None, "a login with a token makes no session"
+
+
+def test_a_serializer_that_is_not_json_is_named() -> None:
+    with override_settings(SESSION_SERIALIZER=f"{__name__}.Pickle"):
+        session = SessionStore()
+        session["n"] = 1
+        with pytest.raises(ImproperlyConfigured, match="SESSION_SERIALIZER must make JSON text"):
+            session.save()
+
+
+class Pickle:
+    def dumps(self, data: dict[str, Any]) -> bytes:
+        import pickle
+
+        return pickle.dumps(data)
+
+    def loads(self, data: bytes) -> dict[str, Any]:
+        raise AssertionError
+
+
+def test_a_date_without_a_zone(table: Table) -> None:
+    from datetime import timedelta
+
+    from django.utils.timezone import now
+
+    with override_settings(USE_TZ=False, DYNAMODB_SESSION=table.settings()):
+        for expiry in (timedelta(hours=1), now() + timedelta(hours=1)):
+            session = SessionStore()
+            session["n"] = 1
+            session.set_expiry(expiry)
+            session.save()
+            assert 3500 < session.get_expiry_age() <= 3700

@@ -63,7 +63,7 @@ impl RequestSession {
         if self.is_cleared && self.is_over_when_cleared(data) {
             self.log_out().await?;
         }
-        let changes = Changes::between(self.stored(), data)?;
+        let changes = self.changes(data)?;
         if !changes.is_empty() {
             self.open().await?;
         }
@@ -73,7 +73,8 @@ impl RequestSession {
             if !is_wanted {
                 return Ok(self.without_session());
             }
-            return self.create(data, lifetime).await;
+            self.begin(data, lifetime).await?;
+            return Ok(self.session.as_ref().map_or(Cookie::Leave, |session| self.cookie_of(session)));
         };
         if lifetime.is_over(now) {
             self.log_out().await?;
@@ -87,6 +88,7 @@ impl RequestSession {
             self.has_failed = true;
             self.store(&changes, lifetime).await?;
             self.has_failed = false;
+            data.clone_into(&mut self.known);
             refresh != CookieRefresh::Never || has_other_timeouts
         };
         match &self.session {
@@ -103,16 +105,21 @@ impl RequestSession {
         }
     }
 
-    async fn create(&mut self, data: &str, lifetime: Lifetime) -> Result<Cookie, Error> {
+    /// Begins a new session, which may be empty, in place of the one that the request had.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the request has an ID from before a renewal. Otherwise those of
+    /// [`SessionManager::create`](crate::SessionManager::create).
+    pub async fn begin(&mut self, data: &str, lifetime: Lifetime) -> Result<(), Error> {
+        self.open().await?;
         if self.is_superseded {
             return Err(Error::NotFound(Absence::Superseded));
         }
         let options = lifetime.create_options(self.sessions.config());
         let session = self.sessions.create_with(text(data.to_owned())?, options).await?;
-        let cookie = self.cookie_of(&session);
-        self.session = Some(session);
+        self.knows(session);
         self.has_new_id = true;
-        Ok(cookie)
+        Ok(())
     }
 
     /// Whether the session's life was extended.
@@ -127,7 +134,7 @@ impl RequestSession {
     /// Stores the session with the changes. A session that they leave empty ends.
     async fn store(&mut self, changes: &Changes, lifetime: Lifetime) -> Result<(), Error> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        let merges = self.sessions.config.merge;
+        let merges = self.sessions.config.merge && !self.is_opaque;
         let mut pauses = Pauses::of_conflicts();
         for _ in 0..MERGES {
             let merged = changes.apply(session.data.get())?;
@@ -137,7 +144,7 @@ impl RequestSession {
                 match self.sessions.clear_if(&*session, &preconditions).await {
                     Ok(has_ended) => {
                         self.has_ended |= has_ended;
-                        self.session = None;
+                        self.knows_nothing();
                         return Ok(());
                     }
                     Err(error) => Err(error),

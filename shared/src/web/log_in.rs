@@ -2,9 +2,7 @@
 
 use super::lifetime::Lifetime;
 use super::request::{RequestSession, Text};
-use crate::changes::Changes;
 use crate::error::{Absence, Error};
-use crate::id::SessionId;
 use crate::session::{LoggedIn, Renewal, Session};
 use crate::subject::Subject;
 use crate::verbs::new_data::NewData;
@@ -25,8 +23,11 @@ impl RequestSession {
         lifetime: Lifetime,
     ) -> Result<(), Error> {
         self.has_failed = true;
-        let changes = Changes::between(self.stored(), data)?.and_set(changes)?;
-        let options = lifetime.log_in(self.sessions.config(), NewData::Changed(changes));
+        let mut all = self.changes(data)?;
+        if !self.is_opaque {
+            all = all.and_set(changes)?;
+        }
+        let options = lifetime.log_in(self.sessions.config(), NewData::Changed(all));
         let id = self.current_id();
         let LoggedIn { session, .. } = self.sessions.log_in_encoded(&id, subject, options).await?;
         self.take(session);
@@ -43,7 +44,7 @@ impl RequestSession {
         self.open().await?;
         let Some(session) = &self.session else { return Ok(false) };
         self.has_failed = true;
-        let changes = Changes::between(session.data.get(), data)?;
+        let changes = self.changes(data)?;
         let renewal = Renewal { data: Some(NewData::Changed(changes)), ..Renewal::default() };
         let renewed = self.sessions.renew_encoded(&session.id, renewal).await?;
         self.take(renewed.ok_or(Error::NotFound(Absence::Superseded))?);
@@ -60,7 +61,7 @@ impl RequestSession {
         self.has_failed = true;
         let has_ended = self.sessions.clear(&id).await?;
         self.is_open = true;
-        self.session = None;
+        self.knows_nothing();
         self.has_failed = false;
         self.has_ended |= has_ended;
         self.is_superseded &= !has_ended;
@@ -73,13 +74,8 @@ impl RequestSession {
         self.has_failed = true;
     }
 
-    fn current_id(&self) -> Option<SessionId> {
-        let known = self.session.as_ref().map(|session| session.id.clone());
-        known.or_else(|| self.presented.clone())
-    }
-
     fn take(&mut self, session: Session<Text>) {
-        self.session = Some(session);
+        self.knows(session);
         self.is_open = true;
         self.has_new_id = true;
         self.has_failed = false;

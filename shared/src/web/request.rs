@@ -2,6 +2,7 @@
 
 use serde_json::value::RawValue;
 
+use crate::changes::Changes;
 use crate::error::{Absence, Error};
 use crate::id::SessionId;
 use crate::manager::SessionManager;
@@ -9,6 +10,9 @@ use crate::session::Session;
 
 /// The data of a session as JSON text: each framework has its own encoder.
 pub type Text = Box<RawValue>;
+
+/// The data of a request without a session.
+const NOTHING: &str = "{}";
 
 /// The session of one web request, from its cookie to its response.
 ///
@@ -20,6 +24,8 @@ pub struct RequestSession {
     /// The ID in the cookie.
     pub(super) presented: Option<SessionId>,
     pub(super) session: Option<Session<Text>>,
+    /// The data as the application has it. What others have stored meanwhile is in `session`.
+    pub(super) known: String,
     /// Whether the table was asked about the ID in the cookie.
     pub(super) is_open: bool,
     /// Whether the ID in the cookie is one from before a renewal or a login.
@@ -31,6 +37,8 @@ pub struct RequestSession {
     /// Whether a login or a renewal has failed. Then nothing of this request is stored.
     pub(super) has_failed: bool,
     pub(super) is_passive: bool,
+    /// Whether the data is any JSON, which is not looked into.
+    pub(super) is_opaque: bool,
     /// Whether the application has removed everything from its session.
     pub(super) is_cleared: bool,
 }
@@ -43,12 +51,14 @@ impl RequestSession {
             sessions,
             presented: cookie.and_then(|text| text.parse().ok()),
             session: None,
+            known: NOTHING.to_owned(),
             is_open: false,
             is_superseded: false,
             has_new_id: false,
             has_ended: false,
             has_failed: false,
             is_passive: false,
+            is_opaque: false,
             is_cleared: false,
         }
     }
@@ -60,6 +70,18 @@ impl RequestSession {
         self
     }
 
+    /// Calls go through this manager from now on: a program may have one for each of its runtimes.
+    pub fn use_sessions(&mut self, sessions: SessionManager) {
+        self.sessions = sessions;
+    }
+
+    /// The data is any JSON, as an application's own encoder makes it. Requests replace it as a whole: nothing is merged.
+    #[must_use]
+    pub fn with_opaque_data(mut self) -> Self {
+        self.is_opaque = true;
+        self
+    }
+
     /// Reads the session, if the request has one. It counts as a use when the request [finishes](Self::finish).
     ///
     /// A record that another program wrote, or that this one cannot read, is no session; the report of the call says so.
@@ -68,9 +90,9 @@ impl RequestSession {
     /// [`Error::Unavailable`] and [`Error::Misconfigured`] from the table.
     pub async fn open(&mut self) -> Result<Option<&Session<Text>>, Error> {
         if !self.is_open {
-            if let Some(id) = &self.presented {
-                match self.sessions.look_at::<Text>(id).await {
-                    Ok(session) if is_object(&session.data) => self.session = Some(session),
+            if let Some(id) = self.presented.clone() {
+                match self.sessions.look_at::<Text>(&id).await {
+                    Ok(session) if self.is_opaque || is_object(&session.data) => self.knows(session),
                     Ok(_) | Err(Error::CorruptRecord(_) | Error::Deserialize(_)) => {}
                     Err(Error::NotFound(absence)) => self.is_superseded = absence == Absence::Superseded,
                     Err(error) => return Err(error),
@@ -79,6 +101,17 @@ impl RequestSession {
             self.is_open = true;
         }
         Ok(self.session.as_ref())
+    }
+
+    /// Reads the session again. The application has lost what it had changed.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub async fn reload(&mut self) -> Result<Option<&Session<Text>>, Error> {
+        self.presented = self.current_id();
+        self.knows_nothing();
+        self.is_open = false;
+        self.open().await
     }
 
     /// The session as this request knows it. `None`: there is none, or it was not opened.
@@ -113,9 +146,30 @@ impl RequestSession {
         self.is_cleared = true;
     }
 
-    /// The data that is stored, as far as this request knows.
-    pub(super) fn stored(&self) -> &str {
-        self.session.as_ref().map_or("{}", |session| session.data.get())
+    /// The ID that the session has by now, as far as this request knows.
+    pub(super) fn current_id(&self) -> Option<SessionId> {
+        let known = self.session.as_ref().map(|session| session.id.clone());
+        known.or_else(|| self.presented.clone())
+    }
+
+    /// What the application has changed.
+    pub(super) fn changes(&self, data: &str) -> Result<Changes, Error> {
+        match self.is_opaque {
+            true => Ok(Changes::of_whole(&self.known, data)),
+            false => Changes::between(&self.known, data),
+        }
+    }
+
+    /// Takes over a session, whose data the application has from now on.
+    pub(super) fn knows(&mut self, session: Session<Text>) {
+        session.data.get().clone_into(&mut self.known);
+        self.session = Some(session);
+    }
+
+    /// The application has no session any more.
+    pub(super) fn knows_nothing(&mut self) {
+        NOTHING.clone_into(&mut self.known);
+        self.session = None;
     }
 }
 

@@ -132,6 +132,19 @@ async fn of_many_requests_at_once_every_change_lasts() {
 }
 
 #[tokio::test]
+async fn a_request_that_stores_twice_does_not_remove_what_others_have_stored_between() {
+    let service = Service::start().await;
+    let id = begun(&service, json!({ "x": 0 })).await;
+    let mut twice = Request::begin(&service.sessions, Some(&id)).await.set("a", 1);
+    Request::begin(&service.sessions, Some(&id)).await.set("b", 2).finish().await.unwrap();
+    let data = twice.data.to_string();
+    twice.session.finish(&data, Lifetime::Keep, CookieRefresh::Never).await.unwrap();
+    Request::begin(&service.sessions, Some(&id)).await.set("c", 3).finish().await.unwrap();
+    twice.set("d", 4).finish().await.unwrap();
+    assert_eq!(stored(&service, &id).await.unwrap(), json!({ "x": 0, "b": 2, "a": 1, "c": 3, "d": 4 }));
+}
+
+#[tokio::test]
 async fn merging_can_be_turned_off() {
     let service = Service::with(Config { merge: false, ..Config::default() }).await;
     let id = begun(&service, json!({ "x": 0 })).await;

@@ -310,8 +310,17 @@ class RequestSession:
     methods are coroutines."""
 
     def __new__(
-        cls, sessions: SessionManager | AsyncSessionManager, cookie: str | None, path: str = ""
-    ) -> RequestSession: ...
+        cls,
+        sessions: SessionManager | AsyncSessionManager,
+        cookie: str | None,
+        path: str = "",
+        is_opaque: bool = False,
+    ) -> RequestSession:
+        """``is_opaque``: the data is any JSON, and is replaced as a whole."""
+
+    def through(self, sessions: SessionManager | AsyncSessionManager) -> RequestSession:
+        """The same session, with calls through another manager."""
+
     @property
     def session(self) -> Session | None:
         """The session as this request knows it."""
@@ -333,6 +342,9 @@ class RequestSession:
     def open(self) -> Any:
         """Reads the session, if there is one, and returns it."""
 
+    def reload(self) -> Any:
+        """Reads the session again, and returns it."""
+
     def log_in(self, subject: User, data: Any, changes: Any, lifetime: Lifetime | None = None) -> Any:
         """Logs a user in, with the data of this request and the changes of the login, and returns the session. When it raises, ``finish`` stores nothing."""
 
@@ -344,6 +356,9 @@ class RequestSession:
 
     def log_out(self) -> Any:
         """Ends the session at once."""
+
+    def begin(self, data: Any, lifetime: Lifetime | None = None) -> Any:
+        """Begins a new session, which may be empty, and returns it."""
 
     def finish(
         self,

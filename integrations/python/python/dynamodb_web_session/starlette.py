@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Coroutine, Generator, Sequence
 from typing import Any, Literal, cast
 from uuid import UUID
 
+import anyio
 import anyio.from_thread
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
@@ -204,7 +205,7 @@ class SessionMiddleware:
         cookie = HTTPConnection(scope).cookies.get(self.name)
         session = scope["session"] = RequestSession(self.sessions, cookie, scope["path"], self.max_age)
         await session.open()
-        is_refused = False
+        is_refused = is_closed = False
 
         async def refuse(error: SessionError) -> None:
             nonlocal is_refused
@@ -216,6 +217,8 @@ class SessionMiddleware:
                 await PlainTextResponse(text, status, headers)(scope, receive, send)
 
         async def send_with_cookie(message: Message) -> None:
+            nonlocal is_closed
+            is_closed |= message["type"] == "websocket.close"
             if message["type"] in ("http.response.start", "websocket.accept") and session.can_set_cookie:
                 try:
                     self._add_headers(message, session, await session.finish())
@@ -227,12 +230,15 @@ class SessionMiddleware:
 
         try:
             await self.app(scope, receive, send_with_cookie)
+            if scope["type"] == "websocket" and not session.can_set_cookie and not is_refused:
+                await session.finish()
         except ANSWERED as error:
-            if not session.can_set_cookie:
+            if not session.can_set_cookie and (scope["type"] == "http" or is_closed):
                 raise
             await refuse(error)
         except WebSocketDisconnect:
-            await session.finish()
+            with anyio.CancelScope(shield=True):  # the server may give the handler up
+                await session.finish()
             raise
         except Exception:
             if (
@@ -244,8 +250,6 @@ class SessionMiddleware:
                 # The ID in the browser is dead, and the answer to the error is sent outside of this middleware.
                 await PlainTextResponse("Internal Server Error", 500)(scope, receive, send_with_cookie)
             raise
-        if scope["type"] == "websocket" and not session.can_set_cookie and not is_refused:
-            await session.finish()
 
     def _add_headers(self, message: Message, session: RequestSession, cookie: Any) -> None:
         headers = MutableHeaders(scope=message)
