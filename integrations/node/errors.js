@@ -61,6 +61,15 @@ const classes = [
   ConfigurationError,
 ]
 
+/** Status and text of the response to a request whose session could not be stored, by the code of the error. */
+const ANSWERS = {
+  UNAVAILABLE: [503, 'The session store is unavailable.'],
+  TOO_MANY_SESSIONS: [409, 'You are logged in too often. Log out elsewhere first.'],
+  CHANGED: [409, 'Other requests have changed the session meanwhile. Try again.'],
+  NOT_FOUND: [400, 'The session has ended before the request was completed.'],
+  RENEWED_TOO_OFTEN: [429, 'The session was renewed too often. Try again in a minute.'],
+}
+
 /** The error of this package for one of the addon, whose message begins with a code. */
 function translated(error) {
   const [, code, message] = /^([A-Z_]+): ([^]*)$/.exec(error.message) ?? []
@@ -69,4 +78,4 @@ function translated(error) {
   return found ? new found(message) : error
 }
 
-module.exports = { translated, ...Object.fromEntries(classes.map((each) => [each.name, each])) }
+module.exports = { ANSWERS, translated, ...Object.fromEntries(classes.map((each) => [each.name, each])) }

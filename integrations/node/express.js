@@ -1,106 +1,294 @@
 'use strict'
 // A store for express-session.
 
-const { SessionError } = require('./errors.js')
-const { SessionManager } = require('./manager.js')
+const { ANSWERS, NotFoundError } = require('./errors.js')
+const { SessionManager, subjectOf } = require('./manager.js')
 
 /** Marks what `get` returns, until express-session makes its own object of it. */
-const SUBJECT = Symbol('subject')
+const LOADED = Symbol('loaded')
 
 /**
- * express-session makes IDs by itself. A session is created under such an ID only by the request in which it was made; a
- * `set` of any other request only saves, so it never brings back a session that was destroyed.
+ * express-session saves a session while the response is on its way, and sets the cookie in any case. With this store the response
+ * waits until the session is stored, so that an error is an answer and the cookie is set only for a session that is there.
  */
 function expressStore(session, { sessions, subject = () => undefined } = {}) {
   const manager = sessions ?? new SessionManager()
 
   class DynamoDbStore extends session.Store {
-    /** The session objects that were made in this very request, and are not stored yet. */
-    #generated = new WeakSet()
-    /** The subjects of the session objects that were loaded or stored. */
-    #subjects = new WeakMap()
+    #generate
+    /** For each session object of express-session, what this request knows of its session. */
+    #known = new WeakMap()
+    /** IDs of requests that came with one from before a renewal, until express-session has made a new session for them. */
+    #superseded = new Set()
+    #warned = false
 
     get sessions() {
       return manager
     }
 
-    // express-session assigns its own function.
+    // express-session assigns its own function, for each middleware that has this store.
     set generate(generate) {
-      Object.defineProperty(this, 'generate', {
-        value: (request) => {
-          generate(request)
-          this.#generated.add(request.session)
-        },
-      })
+      this.#generate = generate
+    }
+
+    get generate() {
+      return (request) => {
+        const cookie = request.sessionID
+        this.#generate(request)
+        const known = this.#knows(request, manager.request(undefined, request.sessionID), request.session)
+        known.isNew = true
+        known.isSuperseded = this.#superseded.delete(cookie)
+      }
+    }
+
+    #knows(request, opened, created, said) {
+      const known = { request: opened, said, keepsAlive: !manager.isPassive(pathOf(request)) }
+      this.#known.set(created, known)
+      cut(created.cookie, manager.maxTimeoutSeconds)
+      this.#waitForTheSession(request)
+      return known
     }
 
     get(id, callback) {
-      answer(callback, async () => {
-        const record = await manager.load(id)
-        if (!record) return null
-        const data = JSON.parse(record.json)
-        if (typeof data?.cookie !== 'object' || data.cookie === null) data.cookie = {} // of another program
-        return Object.defineProperty(data, SUBJECT, { value: record.subject })
+      return answer(callback, async () => {
+        const opened = manager.request(id)
+        await opened.open()
+        if (opened.isSuperseded) this.#superseded.add(id)
+        if (!opened.record) return null
+        const data = dataOf(opened.record)
+        return Object.defineProperty(data, LOADED, { value: opened })
       })
     }
 
     createSession(request, data) {
+      const opened = data[LOADED] ?? manager.request(request.sessionID)
       const created = super.createSession(request, data)
-      this.#subjects.set(created, data[SUBJECT])
+      this.#knows(request, opened, created, subjectOf(subject(created)))
       return created
     }
 
     set(id, data, callback) {
-      answer(callback, async () => {
-        const wanted = subject(data)
-        const timeouts = timeoutsOf(data.cookie, manager.maxTimeoutSeconds)
-        if (timeouts.idleTimeoutSeconds <= 0) {
-          await manager.clear(id)
-        } else if (this.#generated.has(data)) {
-          await manager.createUnderGivenId(id, data, { subject: wanted, ...timeouts })
-          this.#generated.delete(data)
-          this.#subjects.set(data, wanted)
-        } else {
-          if (this.#subjects.has(data) && this.#subjects.get(data) !== wanted) {
-            throw new SessionError('the subject of a session changes with its ID: call regenerate before')
-          }
-          await manager.update(id, { data, ...timeouts })
-        }
+      return answer(callback, async () => {
+        const known = this.#known.get(data)
+        if (known) await this.#store(known, data)
+        else await this.#storeUnder(id, data)
       })
     }
 
+    /** Stores a session. Returns whether the response may set the cookie. */
+    async #store(known, data) {
+      if (known.isRefused) return false // the response says so already
+      if (known.isSuperseded) throw new NotFoundError('the session has another ID by now')
+      cut(data.cookie, manager.maxTimeoutSeconds)
+      const said = subjectOf(subject(data))
+      const change = said === known.said ? undefined : (said ?? '')
+      if (change && !known.isNew) this.#warn()
+      const maxAge = await known.request.finish(textOf(data), {
+        lifetime: lifetimeOf(data.cookie),
+        subject: change,
+        keepsAlive: known.keepsAlive,
+      })
+      known.said = said
+      known.isNew = false
+      return maxAge !== undefined
+    }
+
+    /** For programs that write a session which they did not load as a request: the ID may be a new one. */
+    async #storeUnder(id, data) {
+      const opened = manager.request(id, id)
+      await opened.open()
+      const { isSuperseded, record } = opened
+      await this.#store({ request: opened, isSuperseded, isNew: !record, said: record?.subject, keepsAlive: true }, data)
+    }
+
+    #warn() {
+      if (this.#warned) return
+      this.#warned = true
+      process.emitWarning(
+        'a session got a user and kept its ID, which somebody may have planted: call logIn, or request.session.regenerate before',
+        { type: 'SecurityWarning', code: 'DYNAMODB_WEB_SESSION_FIXATION' },
+      )
+    }
+
     destroy(id, callback) {
-      answer(callback, async () => {
+      return answer(callback, async () => {
         await manager.clear(id)
       })
     }
 
-    /** No request: the load of the session has slid its deadline. */
+    /** No request: what a request that changes nothing does to the session is done before its response. */
     touch(id, data, callback) {
       callback?.()
     }
 
-    /** Ends all sessions of a subject. */
-    logOutEverywhere(subject) {
-      return manager.revokeAll(subject)
+    /** Lets the response wait until the session is stored. `request.res` is Express's. */
+    #waitForTheSession(request) {
+      const response = request.res
+      if (!response || request[WAITS]) return
+      request[WAITS] = true
+      const { write, end, writeHead } = response
+      let waiting = [] // calls of write and end
+      let state = 'open'
+      let setsCookie = true
+
+      const finish = async () => {
+        state = 'waiting'
+        const known = request.session && this.#known.get(request.session)
+        try {
+          setsCookie = known ? await this.#finish(known, request.session) : true
+          state = 'done'
+        } catch (error) {
+          known.isRefused = true
+          setsCookie = false
+          state = 'refused'
+          waiting = [[end, [refusal(response, error)]]]
+        }
+        try {
+          for (const [method, values] of waiting) method.apply(response, values)
+        } catch (error) {
+          // Such as that of a cookie which cannot be written.
+          if (response.headersSent) return response.destroy(error)
+          setsCookie = false
+          end.call(response, refusal(response, error))
+        }
+        response.emit('drain')
+      }
+      const later = (method) =>
+        function (...values) {
+          if (state === 'refused') return true
+          if (state === 'done' || response.headersSent) return method.apply(response, values)
+          waiting.push([method, values])
+          if (state === 'open') finish()
+          return method === end ? response : false
+        }
+      response.write = later(write)
+      response.end = later(end)
+      response.writeHead = function (...values) {
+        // express-session sets the cookie of a session that is there; one that ends by time, only with data that has changed.
+        const { session } = request
+        const extends_ = setsCookie && session?.cookie?.expires && !Object.hasOwn(session, EXTENDED)
+        if (!setsCookie) request.session = undefined
+        if (extends_) session[EXTENDED] = true
+        try {
+          return writeHead.apply(response, values)
+        } finally {
+          if (extends_) delete session[EXTENDED]
+          request.session = session
+        }
+      }
+    }
+
+    async #finish(known, data) {
+      const isEmpty = known.isNew && Object.keys(data).every((key) => key === 'cookie')
+      if (isEmpty) return !known.isSuperseded // express-session stores it, if it is told to
+      return this.#store(known, data)
+    }
+
+    /** Logs a user in: see `logIn`. */
+    async logIn(request, user, changes) {
+      const known = this.#known.get(request.session)
+      if (!known) throw new TypeError('the request has no session of this store')
+      try {
+        await known.request.logIn(user, textOf(request.session), changes, lifetimeOf(request.session.cookie))
+      } catch (error) {
+        known.isRefused = true
+        this.#forget(request.session, known.request.record)
+        throw error
+      }
+      const { record } = known.request
+      request.sessionID = record.id
+      this.createSession(request, Object.defineProperty(dataOf(record), LOADED, { value: known.request }))
+    }
+
+    /** After a login that has failed: the session is as it was before the request, and nothing of this request is stored. */
+    #forget(data, record) {
+      for (const key of Object.keys(data)) if (key !== 'cookie') delete data[key]
+      if (!record) return
+      const { cookie: _, ...stored } = JSON.parse(record.json)
+      Object.assign(data, stored)
+    }
+
+    /** The live sessions of a user, the last used first. */
+    sessionsOf(user) {
+      return manager.sessionsOf(user)
+    }
+
+    /** Ends all sessions of a user, or all but the one of a request. */
+    logOutEverywhere(user, { except } = {}) {
+      const record = except && this.#known.get(except.session)?.request.record
+      return manager.revokeAll(user, record ? { except: record } : {})
     }
   }
 
   return new DynamoDbStore()
 }
 
-/** `cookie.maxAge` is the idle timeout. Without it, that is the session manager's. */
-function timeoutsOf(cookie, max) {
-  const milliseconds = cookie?.originalMaxAge
-  return typeof milliseconds === 'number' ? { idleTimeoutSeconds: Math.min(Math.ceil(milliseconds / 1000), max) } : {}
+const WAITS = Symbol('waits for the session')
+
+/** A key that a session has while its cookie is set. */
+const EXTENDED = '(extended)'
+
+/**
+ * Logs a user in: the session gets a new ID and the changes, and is the user's from then on, all in one transaction. When it
+ * fails, the user is not logged in, and nothing of this request is stored.
+ */
+async function logIn(request, user, changes = {}) {
+  if (typeof request.sessionStore?.logIn !== 'function') throw new TypeError('logIn takes a request of express-session with expressStore')
+  await request.sessionStore.logIn(request, user, changes)
 }
 
-/** Gives the outcome to a callback, outside of the promise: what it throws is the program's own. */
-function answer(callback = () => {}, act) {
-  act().then(
+/** The data of a record, with the end of its cookie. */
+function dataOf(record) {
+  const data = JSON.parse(record.json)
+  if (typeof data.cookie !== 'object' || data.cookie === null) data.cookie = {} // of another program
+  if (typeof data.cookie.originalMaxAge === 'number') data.cookie.expires = record.expires.toISOString()
+  return data
+}
+
+/** The data as it is stored: when the cookie ends follows from the record. */
+function textOf(data) {
+  return JSON.stringify(data, function (key, value) {
+    if (this !== data || key !== 'cookie') return value
+    const { expires: _, ...cookie } = typeof value?.toJSON === 'function' ? value.toJSON() : { ...value }
+    return cookie
+  })
+}
+
+/** `cookie.maxAge` is the idle timeout. Without it, that is the session manager's. */
+function lifetimeOf(cookie) {
+  const milliseconds = cookie?.originalMaxAge
+  return Number.isFinite(milliseconds) ? Math.max(0, milliseconds / 1000) : undefined
+}
+
+/** A cookie does not outlive the longest session, and one whose age is no number lives as long as the browser. */
+function cut(cookie, maxSeconds) {
+  if (cookie && !Number.isFinite(cookie.originalMaxAge ?? 0)) cookie.maxAge = null
+  else if (cookie?.originalMaxAge > maxSeconds * 1000) cookie.maxAge = maxSeconds * 1000
+}
+
+function pathOf(request) {
+  return new URL(request.originalUrl ?? request.url ?? '/', 'http://path').pathname
+}
+
+/** Makes a response say that its session could not be stored. Returns its text. */
+function refusal(response, error) {
+  const [status, text] = ANSWERS[error.code] ?? [500, 'Internal Server Error']
+  if (status === 500) process.emitWarning(error)
+  for (const name of response.getHeaderNames()) response.removeHeader(name) // a cookie may say that the user is logged in
+  response.statusCode = status
+  response.setHeader('content-type', 'text/plain; charset=utf-8')
+  if (status === 503) response.setHeader('retry-after', '1')
+  return text
+}
+
+/** Gives the outcome to a callback, outside of the promise: what it throws is the program's own. Without one, returns the promise. */
+function answer(callback, act) {
+  const done = act()
+  if (typeof callback !== 'function') return done
+  done.then(
     (value) => process.nextTick(callback, null, value),
     (error) => process.nextTick(callback, error),
   )
 }
 
-module.exports = { expressStore }
+module.exports = { expressStore, logIn }

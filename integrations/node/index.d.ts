@@ -1,5 +1,8 @@
 import type session = require('express-session')
 
+/** Whose session it is: a text of 1 to 256 bytes, or what `String()` makes one of, such as an ObjectId. */
+export type User = string | number | bigint | { toString(): string }
+
 /** Data that JSON.stringify writes, or a RawJson. */
 export type Data = unknown
 
@@ -35,6 +38,10 @@ export interface Settings {
    * Default false.
    */
   seal?: boolean | 'migrate'
+  /** Of two requests that change different keys of one session both last. Default true; false: the later one overwrites all. */
+  merge?: boolean
+  /** Paths whose requests do not keep a session alive, such as those of a poll. One that ends in `/` stands for all below it. */
+  passivePaths?: string[]
   /** The DynamoDB endpoint, in place of AWS_ENDPOINT_URL_DYNAMODB. */
   endpointUrl?: string
   /** The Region, in place of that of the environment or the profile. */
@@ -159,7 +166,7 @@ export class SessionManager {
    */
   logIn(
     id: string | Session | null | undefined,
-    subject: string,
+    subject: User,
     options?: {
       data?: Data
       dataIfNew?: Data
@@ -183,10 +190,10 @@ export class SessionManager {
   clear(id: string | Session, options?: { ifMatch?: string }): Promise<boolean>
 
   /** The live sessions of a subject, the last used first. */
-  sessionsOf(subject: string): Promise<ListedSession[]>
+  sessionsOf(user: User): Promise<ListedSession[]>
 
   /** Ends all sessions of a subject, or all but one, which is named by its loggable ID. */
-  revokeAll(subject: string, options?: { except?: string | Session }): Promise<void>
+  revokeAll(user: User, options?: { except?: string | Session }): Promise<void>
 
   /** Ends one session by its loggable ID, for example from a log or a list. */
   revoke(loggableId: string | Session): Promise<void>
@@ -202,21 +209,32 @@ export function serveEmbeddedDynamoDb(options?: { port?: number; data?: string; 
 export interface DynamoDbStore extends session.Store {
   /** The session manager of the store. */
   readonly sessions: SessionManager
-  /** Ends all sessions of a subject. When it is done, none of them can be loaded any more. */
-  logOutEverywhere(subject: string): Promise<void>
+  /** The live sessions of a user, the last used first. */
+  sessionsOf(user: User): Promise<ListedSession[]>
+  /** Ends all sessions of a user, or all but that of a request. When it is done, none of them can be loaded any more. */
+  logOutEverywhere(user: User, options?: { except?: object }): Promise<void>
   touch(id: string, data: session.SessionData, callback?: () => void): void
 }
 
 /**
  * Makes a store for express-session: `session({ store: expressStore(session), ... })`.
  *
- * `subject` says whose a session is, from its data: `(data) => data.user`. The subject changes only with the ID: call
- * `request.session.regenerate` at a login, as passport does, and set the data afterwards.
+ * `subject` says whose a session is, from its data: `(data) => data.user`. The session goes into the list of that user's sessions
+ * with the next save, and out of it when the data names another user or none.
+ *
+ * The response waits until the session is stored: an outage is `503`, a session that has ended meanwhile `400`, and the cookie is
+ * set only for a session that is there.
  */
 export function expressStore(
   middleware: typeof session,
-  options?: { sessions?: SessionManager; subject?: (data: session.SessionData) => string | undefined },
+  options?: { sessions?: SessionManager; subject?: (data: session.SessionData) => User | null | undefined },
 ): DynamoDbStore
+
+/**
+ * Logs a user in: the session of the request gets a new ID and the changes, and is the user's from then on, all in one
+ * transaction. When it fails, such as with TooManySessionsError, the session is as it was, and nothing of this request is stored.
+ */
+export function logIn(request: object, user: User, changes?: Record<string, unknown>): Promise<void>
 
 /** The base of this package's errors. None holds a session ID or data. */
 export class SessionError extends Error {

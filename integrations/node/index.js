@@ -1,8 +1,44 @@
 'use strict'
 // Web sessions in DynamoDB. `index.d.ts` documents what is exported.
 
-const { translated: _, ...errors } = require('./errors.js')
-const { expressStore } = require('./express.js')
-const manager = require('./manager.js')
+const {
+  SessionError,
+  NotFoundError,
+  ChangedError,
+  InvalidDataError,
+  DataTooLargeError,
+  InvalidTimeoutError,
+  TooManySessionsError,
+  RenewedTooOftenError,
+  IdInUseError,
+  UnavailableError,
+  MisconfiguredError,
+  CorruptRecordError,
+  ConfigurationError,
+} = require('./errors.js')
+const { expressStore, logIn } = require('./express.js')
+const { ManualClock, RawJson, Session, SessionManager, serveEmbeddedDynamoDb } = require('./manager.js')
 
-module.exports = { ...manager, ...errors, expressStore }
+// One by one, so that `import { SessionManager }` finds them.
+module.exports = {
+  ManualClock,
+  RawJson,
+  Session,
+  SessionManager,
+  serveEmbeddedDynamoDb,
+  expressStore,
+  logIn,
+  SessionError,
+  NotFoundError,
+  ChangedError,
+  InvalidDataError,
+  DataTooLargeError,
+  InvalidTimeoutError,
+  TooManySessionsError,
+  RenewedTooOftenError,
+  IdInUseError,
+  UnavailableError,
+  MisconfiguredError,
+  CorruptRecordError,
+  ConfigurationError,
+}

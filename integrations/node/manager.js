@@ -33,12 +33,13 @@ function requireType(name, value, type) {
   if (typeof value !== type) throw new TypeError(`${name} must be a ${type}; it is a ${typeof value}`)
 }
 
-const OPTIONS = { subject: 'string', idleTimeoutSeconds: 'number', absoluteTimeoutSeconds: 'number', ifMatch: 'string' }
+const OPTIONS = { idleTimeoutSeconds: 'number', absoluteTimeoutSeconds: 'number', ifMatch: 'string' }
 
 /** The options that are given, each of which must be one of `allowed` and of its type. */
 function options(given, ...allowed) {
   for (const [name, value] of Object.entries(given)) {
     if (!allowed.includes(name)) throw new TypeError(`there is no option ${name}`)
+    if (name === 'subject') given = { ...given, subject: subjectOf(value) }
     if (value !== undefined && OPTIONS[name]) requireType(name, value, OPTIONS[name])
   }
   return given
@@ -163,7 +164,8 @@ function texts({ clock, ...settings }) {
   const given = {}
   for (const [name, value] of Object.entries(settings)) {
     if (value === undefined) continue
-    const text = value instanceof Date ? value.toISOString() : value
+    const isList = Array.isArray(value) && value.every((each) => typeof each === 'string')
+    const text = value instanceof Date ? value.toISOString() : isList ? value.join() : value
     if (!['string', 'number', 'boolean'].includes(typeof text)) {
       throw new TypeError(`${name} cannot be of type ${typeof value}`)
     }
@@ -172,8 +174,24 @@ function texts({ clock, ...settings }) {
   return given
 }
 
+/** Whose session it is, as a text: numbers, UUIDs and ObjectIds are what String() makes of them. undefined: nobody's. */
+function subjectOf(user) {
+  return user === undefined || user === null || user === '' ? undefined : String(user)
+}
+
+function requireSubject(user) {
+  const subject = subjectOf(user)
+  if (subject === undefined) throw new TypeError('a user is needed: a text, or what String() makes one of')
+  return subject
+}
+
 class SessionManager {
   #native
+
+  /** The session of a web request, for the frameworks. `givenId` is an ID that the framework has made for a new session. */
+  request(cookie, givenId) {
+    return new RequestSession(this.#native, cookie, givenId)
+  }
 
   constructor(settings = {}) {
     try {
@@ -208,6 +226,11 @@ class SessionManager {
     return record ? new Session(record, false) : undefined
   }
 
+  /** Whether requests with this path do not keep a session alive: the setting `passivePaths`. */
+  isPassive(path) {
+    return this.#native.isPassive(path)
+  }
+
   get maxTimeoutSeconds() {
     return this.#native.maxTimeoutSeconds
   }
@@ -228,10 +251,10 @@ class SessionManager {
   }
 
   async logIn(id, subject, { data, dataIfNew, ...given } = {}) {
-    requireType('the subject', subject, 'string')
+    const user = requireSubject(subject)
     const chosen = options(given, 'idleTimeoutSeconds', 'absoluteTimeoutSeconds', 'ifMatch')
     const json = [data, dataIfNew].map((value) => (value === undefined ? undefined : toJson(value)))
-    const [record, isNew] = await this.#call('logIn', id == null ? undefined : idOf(id), subject, json, chosen)
+    const [record, isNew] = await this.#call('logIn', id == null ? undefined : idOf(id), user, json, chosen)
     return new Session(record, isNew)
   }
 
@@ -246,21 +269,56 @@ class SessionManager {
   }
 
   async sessionsOf(subject) {
-    requireType('the subject', subject, 'string')
-    const listed = await this.#call('sessionsOf', subject)
+    const listed = await this.#call('sessionsOf', requireSubject(subject))
     return listed.map(({ loggableId, created, lastUsed, expires }) => {
       return { loggableId, created: date(created), lastUsed: date(lastUsed), expires: date(expires) }
     })
   }
 
   async revokeAll(subject, given = {}) {
-    requireType('the subject', subject, 'string')
     const { except } = options(given, 'except')
-    await this.#call('revokeAll', subject, except === undefined ? undefined : loggableIdOf(except))
+    await this.#call('revokeAll', requireSubject(subject), except === undefined ? undefined : loggableIdOf(except))
   }
 
   async revoke(loggableId) {
     await this.#call('revoke', loggableIdOf(loggableId))
+  }
+}
+
+class RequestSession {
+  #native
+  #given
+
+  constructor(...given) {
+    this.#given = given
+    this.record = undefined
+    this.isSuperseded = false
+  }
+
+  #call(step, ...values) {
+    return call(() => {
+      this.#native ??= new native.NativeRequest(...this.#given)
+      return this.#native[step](...values)
+    })
+  }
+
+  async open() {
+    const opened = await this.#call('open')
+    this.isSuperseded = opened.isSuperseded
+    this.#took(opened.session())
+  }
+
+  #took(record) {
+    this.record = record ? new Session(record, false) : undefined
+  }
+
+  async logIn(user, json, changes, lifetime) {
+    this.#took(await this.#call('logIn', requireSubject(user), json, toJson(changes), lifetime))
+  }
+
+  /** Returns what is left of the session in seconds, if the response may set its cookie. */
+  async finish(json, { lifetime, subject, keepsAlive = true }) {
+    return (await this.#call('finish', { json, lifetime, subject, keepsAlive })) ?? undefined
   }
 }
 
@@ -269,4 +327,11 @@ async function serveEmbeddedDynamoDb({ port = 0, data, tableName = 'app_session'
   return call(native.serveEmbeddedDynamoDb, port, data, tableName)
 }
 
-module.exports = { ManualClock: native.ManualClock, RawJson, Session, SessionManager, serveEmbeddedDynamoDb }
+module.exports = {
+  ManualClock: native.ManualClock,
+  RawJson,
+  Session,
+  SessionManager,
+  serveEmbeddedDynamoDb,
+  subjectOf,
+}

@@ -208,7 +208,8 @@ impl Config {
     }
 
     /// Whether requests with this path do not keep a session alive.
-    pub(crate) fn is_passive(&self, path: &str) -> bool {
+    #[must_use]
+    pub fn is_passive(&self, path: &str) -> bool {
         let is_one =
             |passive: &String| path == passive || (passive.ends_with('/') && path.starts_with(passive));
         self.passive_paths.iter().any(is_one)

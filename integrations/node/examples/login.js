@@ -3,7 +3,7 @@
 
 const express = require('express')
 const session = require('express-session')
-const { expressStore } = require('dynamodb-web-session')
+const { expressStore, logIn } = require('dynamodb-web-session')
 
 const store = expressStore(session, { subject: (data) => data.user })
 const app = express()
@@ -27,17 +27,13 @@ app.get('/', ({ session: { user, visits = 0 } }, response) => {
 
 app.post('/visit', (request, response) => {
   request.session.visits = (request.session.visits ?? 0) + 1
-  request.session.save((error) => (error ? response.sendStatus(503) : response.redirect('/')))
+  response.redirect('/') // which waits until the session is stored
 })
 
 // After the password was verified: a new ID, and a session of the user.
-app.post('/login', (request, response, next) => {
-  const { visits } = request.session
-  request.session.regenerate((error) => {
-    if (error) return next(error)
-    Object.assign(request.session, { user: request.body.user, visits })
-    request.session.save((error) => (error ? next(error) : response.redirect('/')))
-  })
+app.post('/login', async (request, response) => {
+  await logIn(request, request.body.user, { user: request.body.user })
+  response.redirect('/')
 })
 
 app.post('/logout', (request, response, next) => {

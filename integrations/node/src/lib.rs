@@ -6,5 +6,6 @@
 mod embedded;
 mod errors;
 mod manager;
+mod request;
 mod session;
 mod settings;

@@ -73,7 +73,7 @@ fn whole(seconds: f64) -> u64 {
     if seconds.fract() == 0.0 { seconds as u64 } else { 0 }
 }
 
-fn subject(text: String) -> napi::Result<Subject> {
+pub(crate) fn subject(text: String) -> napi::Result<Subject> {
     Subject::try_from(text).map_err(invalid_argument)
 }
 
@@ -94,6 +94,10 @@ fn some(loaded: Loaded) -> Option<NativeSession> {
 }
 
 impl NativeManager {
+    pub(crate) fn sessions(&self) -> &SessionManager {
+        &self.sessions
+    }
+
     /// Makes a call, and returns a promise of what `finish` makes of its result.
     fn call<'env, T, R, F>(
         &self,
@@ -123,6 +127,11 @@ impl NativeManager {
                 None => sessions,
             },
         })
+    }
+
+    #[napi]
+    pub fn is_passive(&self, path: String) -> bool {
+        self.sessions.config().is_passive(&path)
     }
 
     #[napi(getter)]

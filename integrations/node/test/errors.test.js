@@ -61,14 +61,19 @@ test('a timeout out of range is refused', async () => {
 
 test('arguments of the wrong type are type errors', async () => {
   for (const id of [undefined, null, 1, {}, ['list'], Buffer.from('x')]) {
-    for (const verb of ['load', 'peek', 'renew', 'clear', 'revoke', 'sessionsOf', 'revokeAll', 'save', 'saveIfUnchanged']) {
+    for (const verb of ['load', 'peek', 'renew', 'clear', 'revoke', 'save', 'saveIfUnchanged']) {
       await assert.rejects(sessions[verb](id), TypeError, `${verb} ${typeof id}`)
     }
   }
-  for (const options of [{ subject: 1 }, { idleTimeoutSeconds: '1' }, { unknown: 1 }]) {
+  for (const nobody of [undefined, null, '']) {
+    for (const call of [sessions.sessionsOf(nobody), sessions.revokeAll(nobody), sessions.logIn(undefined, nobody)]) {
+      await assert.rejects(call, TypeError)
+    }
+  }
+  for (const options of [{ idleTimeoutSeconds: '1' }, { unknown: 1 }]) {
     await assert.rejects(sessions.create({}, options), TypeError)
   }
-  for (const subject of ['', 'x'.repeat(257)]) await assert.rejects(sessions.create({}, { subject }), TypeError)
+  for (const subject of ['x'.repeat(257)]) await assert.rejects(sessions.create({}, { subject }), TypeError)
   await assert.rejects(sessions.revoke('not a loggable ID'), TypeError)
   await assert.rejects(sessions.update(await sessions.create(), { data: 1, ifMatch: 'no tag' }), TypeError)
   assert.throws(() => new SessionManager({ unknown: 1 }), ConfigurationError)

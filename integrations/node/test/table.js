@@ -1,4 +1,6 @@
 'use strict'
+const http = require('node:http')
+const { once } = require('node:events')
 // A table of its own for each test file, on the embedded DynamoDB or the one at AWS_ENDPOINT_URL_DYNAMODB.
 
 const { randomUUID } = require('node:crypto')
@@ -38,3 +40,29 @@ async function startTable() {
 }
 
 module.exports = { dynamoDb, startTable }
+
+/** In front of the table: it lists the operations, and can be an outage. */
+async function startProxy(upstream) {
+  const proxy = { operations: [], isOutage: false }
+  const { hostname, port } = new URL(upstream)
+  const server = http.createServer((request, response) => {
+    proxy.operations.push(request.headers['x-amz-target'].split('.')[1])
+    if (proxy.isOutage) {
+      request.resume()
+      response.writeHead(500).end('{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}')
+      return
+    }
+    const forwarded = http.request({ hostname, port, method: 'POST', headers: request.headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers)
+      answer.pipe(response)
+    })
+    forwarded.on('error', () => response.destroy())
+    request.pipe(forwarded)
+  })
+  server.listen(0, '127.0.0.1').unref()
+  await once(server, 'listening')
+  proxy.url = `http://127.0.0.1:${server.address().port}`
+  return proxy
+}
+
+module.exports.startProxy = startProxy

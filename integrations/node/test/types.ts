@@ -1,7 +1,7 @@
 // Compiled, not run: the types of what programs write.
 import session = require('express-session')
 import express = require('express')
-import { NotFoundError, RawJson, Session, SessionManager, expressStore } from 'dynamodb-web-session'
+import { NotFoundError, RawJson, Session, SessionManager, expressStore, logIn } from 'dynamodb-web-session'
 
 declare module 'express-session' {
   interface SessionData {
@@ -28,4 +28,8 @@ async function use(): Promise<void> {
 const store = expressStore(session, { subject: (data) => data.user })
 const middleware: express.RequestHandler = session({ store, secret: 's', resave: false, saveUninitialized: false })
 void store.logOutEverywhere('alice')
-void [use, middleware]
+const login: express.RequestHandler = async (request) => {
+  await logIn(request, 7, { user: 'alice' })
+  await store.logOutEverywhere(7n, { except: request })
+}
+void [use, middleware, login]

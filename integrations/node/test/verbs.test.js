@@ -185,3 +185,14 @@ test('sealed and plain sessions are read by both', async () => {
   assert.deepEqual([(await migrating.load(one)).data, (await sessions.load(two)).data], [{ n: 1 }, { n: 2 }])
   await assert.rejects(sealed.load(one), CorruptRecordError)
 })
+
+test('users are what String makes texts of', async () => {
+  const sessions = table.manager()
+  for (const user of [7, 8n, { toString: () => '507f1f77bcf86cd799439011' }]) {
+    const session = await sessions.logIn(undefined, user, { data: { n: 1 } })
+    assert.equal(session.subject, String(user))
+    assert.equal((await sessions.sessionsOf(user)).length, 1)
+    await sessions.revokeAll(user)
+    assert.equal((await sessions.sessionsOf(user)).length, 0)
+  }
+})

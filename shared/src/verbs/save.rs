@@ -27,7 +27,7 @@ impl SessionManager {
     /// [`Error::DataTooDeep`], [`Error::DataNotPortable`], [`Error::Serialize`] and [`Error::TimeoutOutOfRange`] for what is to be
     /// saved; [`Error::Unavailable`] and [`Error::Misconfigured`] from the table.
     pub async fn save<T: Serialize>(&self, session: &mut Session<T>) -> Result<(), Error> {
-        self.save_session(session, Preconditions::default()).await
+        self.save_session(session, SubjectChange::Keep, Preconditions::default()).await
     }
 
     /// Saves a session unless another caller has saved other data since it was loaded.
@@ -37,12 +37,14 @@ impl SessionManager {
     /// [`save`](Self::save).
     pub async fn save_if_unchanged<T: Serialize>(&self, session: &mut Session<T>) -> Result<(), Error> {
         let preconditions = Preconditions::if_match(session.etag.clone());
-        self.save_session(session, preconditions).await
+        self.save_session(session, SubjectChange::Keep, preconditions).await
     }
 
-    async fn save_session<T: Serialize>(
+    /// Saves a session, and makes it that of another subject.
+    pub(crate) async fn save_session<T: Serialize>(
         &self,
         session: &mut Session<T>,
+        subject: SubjectChange,
         preconditions: Preconditions,
     ) -> Result<(), Error> {
         // An unchanged timeout is not written: another caller may have changed it since.
@@ -52,10 +54,15 @@ impl SessionManager {
             data: Some(&session.data),
             idle_timeout_seconds: changed(new.idle_seconds, stored.idle_seconds),
             absolute_timeout_seconds: changed(new.absolute_seconds, stored.absolute_seconds),
-            subject: SubjectChange::Keep,
+            subject: subject.clone(),
             preconditions,
         };
         let saved = self.apply(&session.id, update).await?;
+        match subject {
+            SubjectChange::Keep => {}
+            SubjectChange::To(subject) => session.subject = Some(subject),
+            SubjectChange::Remove => session.subject = None,
+        }
         session.etag = saved.etag;
         (session.timeouts, session.stored_timeouts) = (new, new);
         session.deadlines = Deadlines::new(session.timeouts, session.created, saved.at);

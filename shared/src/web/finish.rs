@@ -9,7 +9,7 @@ use crate::error::{Absence, Error};
 use crate::etag::Preconditions;
 use crate::id::SessionId;
 use crate::pauses::Pauses;
-use crate::session::Session;
+use crate::session::{Session, SubjectChange};
 
 /// So often a request applies its changes to what other requests have stored. Browsers send six requests at once.
 const MERGES: u32 = 12;
@@ -82,12 +82,14 @@ impl RequestSession {
         }
         session.timeouts = lifetime.timeouts(&self.sessions.config, session.stored_timeouts, session.created);
         let has_other_timeouts = session.timeouts != session.stored_timeouts;
-        let is_extended = if changes.is_empty() && !has_other_timeouts {
+        let is_unchanged = changes.is_empty() && !has_other_timeouts && self.subject == SubjectChange::Keep;
+        let is_extended = if is_unchanged {
             self.use_session().await && refresh == CookieRefresh::OnUse
         } else {
             self.has_failed = true;
             self.store(&changes, lifetime).await?;
             self.has_failed = false;
+            self.subject = SubjectChange::Keep;
             data.clone_into(&mut self.known);
             refresh != CookieRefresh::Never || has_other_timeouts
         };
@@ -115,8 +117,21 @@ impl RequestSession {
         if self.is_superseded {
             return Err(Error::NotFound(Absence::Superseded));
         }
-        let options = lifetime.create_options(self.sessions.config());
-        let session = self.sessions.create_with(text(data.to_owned())?, options).await?;
+        let mut options = lifetime.create_options(self.sessions.config());
+        if let SubjectChange::To(subject) = &self.subject {
+            options.subject = Some(subject.clone());
+        }
+        self.has_failed = true;
+        let data = text(data.to_owned())?;
+        let session = match &self.given_id {
+            Some(id) => match self.sessions.create_under_given_id(id, data, options).await {
+                Err(Error::IdInUse) => return Err(Error::NotFound(Absence::Unknown)), // it has ended: this is its tombstone
+                created => created?,
+            },
+            None => self.sessions.create_with(data, options).await?,
+        };
+        self.has_failed = false;
+        self.subject = SubjectChange::Keep;
         self.knows(session);
         self.has_new_id = true;
         Ok(())
@@ -151,11 +166,9 @@ impl RequestSession {
                 }
             } else {
                 session.data = text(merged)?;
-                if merges {
-                    self.sessions.save_if_unchanged(session).await
-                } else {
-                    self.sessions.save(session).await
-                }
+                let unchanged = Preconditions::if_match(session.etag.clone());
+                let preconditions = if merges { unchanged } else { Preconditions::default() };
+                self.sessions.save_session(session, self.subject.clone(), preconditions).await
             };
             match stored {
                 Err(Error::Changed) => pauses.next().await?,

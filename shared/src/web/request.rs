@@ -6,7 +6,7 @@ use crate::changes::Changes;
 use crate::error::{Absence, Error};
 use crate::id::SessionId;
 use crate::manager::SessionManager;
-use crate::session::Session;
+use crate::session::{Session, SubjectChange};
 
 /// The data of a session as JSON text: each framework has its own encoder.
 pub type Text = Box<RawValue>;
@@ -37,6 +37,10 @@ pub struct RequestSession {
     /// Whether a login or a renewal has failed. Then nothing of this request is stored.
     pub(super) has_failed: bool,
     pub(super) is_passive: bool,
+    /// What becomes of the session's subject.
+    pub(super) subject: SubjectChange,
+    /// The ID of a new session, where the framework makes IDs itself.
+    pub(super) given_id: Option<SessionId>,
     /// Whether the data is any JSON, which is not looked into.
     pub(super) is_opaque: bool,
     /// Whether the application has removed everything from its session.
@@ -58,6 +62,8 @@ impl RequestSession {
             has_ended: false,
             has_failed: false,
             is_passive: false,
+            subject: SubjectChange::Keep,
+            given_id: None,
             is_opaque: false,
             is_cleared: false,
         }
@@ -67,6 +73,14 @@ impl RequestSession {
     #[must_use]
     pub fn with_path(mut self, path: &str) -> Self {
         self.is_passive = self.sessions.config().is_passive(path);
+        self
+    }
+
+    /// For frameworks that make session IDs themselves, such as express-session: a new session gets this one. Never pass an ID from a
+    /// request.
+    #[must_use]
+    pub fn with_given_id(mut self, id: SessionId) -> Self {
+        self.given_id = Some(id);
         self
     }
 
@@ -137,6 +151,12 @@ impl RequestSession {
     /// keeps a session alive without its user.
     pub fn keep_alive(&mut self, keeps_alive: bool) {
         self.is_passive = !keeps_alive;
+    }
+
+    /// The data names another user than before, or none any more: the session becomes that of this subject at the end of the request,
+    /// and keeps its ID. For a login there is [`log_in`](Self::log_in), which gives it a new one.
+    pub fn set_subject(&mut self, subject: SubjectChange) {
+        self.subject = subject;
     }
 
     /// The application has removed everything from its session, which is how most log their users out. A session that stays empty

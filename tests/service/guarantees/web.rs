@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use dynamodb_web_session::web::{Cookie, CookieRefresh, Lifetime, RequestSession};
-use dynamodb_web_session::{AtMaxPerSubject, Clock, Config, Error, SessionId, SessionManager, Subject};
+use dynamodb_web_session::{
+    AtMaxPerSubject, Clock, Config, Error, SessionId, SessionManager, Subject, SubjectChange,
+};
 use serde_json::{Value, json};
 
 use crate::harness::{Action, Service};
@@ -343,6 +345,25 @@ async fn a_late_logout_ends_the_session_under_its_new_id() {
     late.session.cleared();
     assert!(matches!(late.finish().await.unwrap(), Cookie::Delete));
     assert_eq!(service.list("alice").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn losing_the_subject_and_taking_one_go_with_the_data() {
+    let service = Service::start().await;
+    let id = begun(&service, json!({ "a": 1 })).await;
+    for (subject, listed) in [
+        (SubjectChange::To("bob".parse().unwrap()), ["bob"].as_slice()),
+        (SubjectChange::To("alice".parse().unwrap()), &["alice"]),
+        (SubjectChange::Remove, &[]),
+    ] {
+        let mut request = Request::begin(&service.sessions, Some(&id)).await;
+        request.session.set_subject(subject.clone());
+        request.finish().await.unwrap();
+        for user in ["alice", "bob"] {
+            assert_eq!(!service.list(user).await.is_empty(), listed.contains(&user), "{user} {subject:?}");
+        }
+    }
+    assert_eq!(stored(&service, &id).await, Some(json!({ "a": 1 })));
 }
 
 #[tokio::test]

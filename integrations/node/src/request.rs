@@ -1,0 +1,141 @@
+//! The session of a web request, for the frameworks.
+
+use std::sync::Arc;
+
+use dynamodb_web_session::web::{Cookie, CookieRefresh, Lifetime, RequestSession};
+use dynamodb_web_session::{Error, SubjectChange};
+use napi::Env;
+use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
+use napi_derive::napi;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::errors::{invalid_argument, session as failed};
+use crate::manager::{NativeManager, subject};
+use crate::session::{NativeSession, text};
+
+/// The session of a request.
+#[napi]
+pub struct NativeRequest {
+    request: Arc<Mutex<RequestSession>>,
+}
+
+/// What a request has read.
+#[napi]
+pub struct Opened {
+    session: Option<NativeSession>,
+    is_superseded: bool,
+}
+
+#[napi]
+impl Opened {
+    #[napi]
+    pub fn session(&mut self) -> Option<NativeSession> {
+        self.session.take()
+    }
+
+    #[napi(getter)]
+    pub fn is_superseded(&self) -> bool {
+        self.is_superseded
+    }
+}
+
+/// The end of a request.
+#[napi(object)]
+pub struct End {
+    /// The data as it is to be.
+    pub json: String,
+    /// The seconds that the session lives without use. Absent: as long as the settings say.
+    pub lifetime: Option<f64>,
+    /// Whose session it is, if that has changed; an empty text: nobody's.
+    pub subject: Option<String>,
+    /// Whether the request is a use of the session.
+    pub keeps_alive: bool,
+}
+
+#[napi]
+impl NativeRequest {
+    /// `cookie` is the ID that the request came with, and `given_id` one that the framework has made for a new session.
+    #[napi(constructor)]
+    pub fn new(
+        manager: &NativeManager,
+        cookie: Option<String>,
+        given_id: Option<String>,
+    ) -> napi::Result<Self> {
+        let mut request = RequestSession::new(manager.sessions().clone(), cookie.as_deref());
+        if let Some(id) = given_id {
+            request = request.with_given_id(id.parse().map_err(invalid_argument)?);
+        }
+        Ok(Self { request: Arc::new(Mutex::new(request)) })
+    }
+
+    #[napi]
+    pub fn open<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, Opened>> {
+        self.run(env, |mut request| async move {
+            let session = request.open().await?.cloned().map(NativeSession);
+            Ok(Opened { session, is_superseded: request.is_superseded() })
+        })
+    }
+
+    #[napi]
+    pub fn log_in<'env>(
+        &self,
+        env: &'env Env,
+        user: String,
+        json: String,
+        changes: String,
+        lifetime: Option<f64>,
+    ) -> napi::Result<PromiseRaw<'env, Option<NativeSession>>> {
+        let (subject, json, changes) = (subject(user)?, text(json)?, text(changes)?);
+        self.run(env, move |mut request| async move {
+            request.log_in(subject, json.get(), changes.get(), lifetime_of(lifetime)).await?;
+            Ok(request.session().cloned().map(NativeSession))
+        })
+    }
+
+    #[napi]
+    pub fn log_out<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
+        self.run(env, |mut request| async move { request.log_out().await })
+    }
+
+    /// Stores what has changed. Returns what is left of the session in seconds, if this request may set its cookie.
+    #[napi]
+    pub fn finish<'env>(&self, env: &'env Env, end: End) -> napi::Result<PromiseRaw<'env, Option<f64>>> {
+        let json = text(end.json)?;
+        let change = match end.subject {
+            None => SubjectChange::Keep,
+            Some(user) if user.is_empty() => SubjectChange::Remove,
+            Some(user) => SubjectChange::To(subject(user)?),
+        };
+        self.run(env, move |mut request| async move {
+            request.keep_alive(end.keeps_alive);
+            request.set_subject(change);
+            let cookie = request.finish(json.get(), lifetime_of(end.lifetime), CookieRefresh::OnUse).await?;
+            Ok(match cookie {
+                Cookie::Set { max_age_seconds, .. } => Some(max_age_seconds as f64),
+                Cookie::Leave | Cookie::Delete => None,
+            })
+        })
+    }
+}
+
+impl NativeRequest {
+    fn run<'env, R, F>(
+        &self,
+        env: &'env Env,
+        work: impl FnOnce(OwnedMutexGuard<RequestSession>) -> F + Send + 'static,
+    ) -> napi::Result<PromiseRaw<'env, R>>
+    where
+        F: Future<Output = Result<R, Error>> + Send + 'static,
+        R: ToNapiValue + Send + 'static,
+    {
+        let request = Arc::clone(&self.request);
+        env.spawn_future(
+            async move { work(request.lock_owned().await).await.map_err(|error| failed(&error)) },
+        )
+    }
+}
+
+/// A part of a second is a whole one.
+fn lifetime_of(seconds: Option<f64>) -> Lifetime {
+    seconds.map_or(Lifetime::Default, |seconds| Lifetime::Seconds(seconds.ceil() as u64))
+}
