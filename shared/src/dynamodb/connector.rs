@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use aws_smithy_runtime_api::client::http::{
@@ -44,7 +44,15 @@ const MAX_IDLE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(crate) struct Connections {
     tls: TlsConnector,
-    idle: Arc<Mutex<Vec<Idle>>>,
+    pool: Arc<Mutex<Pool>>,
+}
+
+/// Connections that are not in use.
+#[derive(Default)]
+struct Pool {
+    idle: Vec<Idle>,
+    /// Whether a task closes them in time. One connection needs none: it is closed or used by the next call.
+    has_pruner: bool,
 }
 
 /// A connection that is not in use.
@@ -76,7 +84,7 @@ impl Connections {
             .expect("ring has cipher suites for TLS 1.2 and 1.3")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { tls: Arc::new(config).into(), idle: Arc::default() })
+        Ok(Self { tls: Arc::new(config).into(), pool: Arc::default() })
     }
 
     async fn send(
@@ -111,27 +119,32 @@ impl Connections {
         verify_checksum(&parts.headers, &body).map_err(io)?;
         // Drop a connection after a 5xx: the host behind it may be failing.
         if !parts.status.is_server_error() && sender.ready().await.is_ok() {
-            self.lock_idle().push(Idle { endpoint, since: Instant::now(), sender });
+            self.keep(Idle { endpoint, since: Instant::now(), sender });
         }
         Response::from_parts(parts, body.into()).try_into().map_err(|error: HttpError| user(error.into()))
+    }
+
+    fn keep(&self, connection: Idle) {
+        let mut pool = lock(&self.pool);
+        pool.idle.push(connection);
+        if pool.idle.len() > 1 && !pool.has_pruner {
+            pool.has_pruner = true;
+            tokio::spawn(prune(Arc::downgrade(&self.pool)));
+        }
     }
 
     async fn take_idle(&self, endpoint: &Endpoint) -> Option<SendRequest<SdkBody>> {
         loop {
             let mut sender = {
-                let mut idle = self.lock_idle();
-                idle.retain(|idle| idle.since.elapsed() < MAX_IDLE);
-                let newest = idle.iter().rposition(|idle| idle.endpoint == *endpoint)?;
-                idle.remove(newest).sender
+                let mut pool = lock(&self.pool);
+                pool.prune(Instant::now());
+                let newest = pool.idle.iter().rposition(|idle| idle.endpoint == *endpoint)?;
+                pool.idle.remove(newest).sender
             };
             if sender.ready().await.is_ok() {
                 return Some(sender);
             }
         }
-    }
-
-    fn lock_idle(&self) -> MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn open(
@@ -150,6 +163,31 @@ impl Connections {
             handshake(stream).await
         }
     }
+}
+
+impl Pool {
+    /// Closes what has not been used for long.
+    fn prune(&mut self, now: Instant) {
+        self.idle.retain(|idle| now.duration_since(idle.since) < MAX_IDLE);
+    }
+}
+
+/// Closes the connections of a burst, also if no call follows.
+async fn prune(pool: Weak<Mutex<Pool>>) {
+    loop {
+        tokio::time::sleep(MAX_IDLE).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut pool = lock(&pool);
+        pool.prune(Instant::now());
+        if pool.idle.len() <= 1 {
+            pool.has_pruner = false;
+            return;
+        }
+    }
+}
+
+fn lock(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
+    pool.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn handshake(
@@ -274,6 +312,43 @@ mod tests {
             get(&connections, &url).await.unwrap();
         }
         assert_eq!(server.await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_connections_of_a_burst_are_closed_without_another_call() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/path", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let mut open = Vec::new();
+            for _ in 0..3 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                assert_ne!(stream.read(&mut [0; 1000]).await.unwrap(), 0);
+                open.push(stream);
+            }
+            for stream in &mut open {
+                stream.write_all(OK.as_bytes()).await.unwrap(); // all at once: each call has a connection of its own
+            }
+            open
+        });
+        let connections = Connections::new().unwrap();
+        let calls: Vec<_> = (0..3)
+            .map(|_| {
+                let (connections, url) = (connections.clone(), url.clone());
+                tokio::spawn(async move { get(&connections, &url).await.map(drop) })
+            })
+            .collect();
+        let _open = server.await.unwrap();
+        for call in calls {
+            call.await.unwrap().unwrap();
+        }
+        let mut pool = lock(&connections.pool);
+        assert_eq!(pool.idle.len(), 3);
+        assert!(pool.has_pruner, "a task closes them");
+        let now = Instant::now();
+        pool.prune(now + MAX_IDLE - Duration::from_secs(1));
+        assert_eq!(pool.idle.len(), 3);
+        pool.prune(now + MAX_IDLE);
+        assert_eq!(pool.idle.len(), 0);
     }
 
     #[tokio::test]
