@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::errors::Failure;
+use crate::log;
 use crate::settings::Settings;
 
 /// How long Ctrl-C waits at most while a call is under way.
@@ -111,7 +112,7 @@ impl Connection {
     {
         let process = self.process(&mut Builder::new_current_thread())?;
         let (runtime, sessions) = process.parts()?;
-        py.detach(|| {
+        let result = py.detach(|| {
             let mut call = pin!(call(sessions.clone()));
             let mut raised = None;
             loop {
@@ -134,7 +135,9 @@ impl Connection {
                     },
                 }
             }
-        })
+        });
+        log::flush(py);
+        result
     }
 
     /// Returns an `asyncio` future. `finish` makes its result, attached to the interpreter.
@@ -158,6 +161,7 @@ impl Connection {
             let result = call(sessions).await.map_err(Failure::from);
             // When the interpreter has ended, no one waits for the result.
             Python::try_attach(|py| {
+                log::flush(py);
                 let result = result.map_err(PyErr::from).and_then(|value| finish(py, value));
                 let settle = Settle { future: waiting, result: Mutex::new(Some(result)) };
                 // It fails when the event loop is closed.

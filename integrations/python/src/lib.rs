@@ -8,6 +8,7 @@ mod connection;
 mod embedded;
 mod errors;
 mod json;
+mod log;
 mod manager;
 mod plain;
 mod request;
@@ -19,6 +20,8 @@ use pyo3::prelude::*;
 /// The types that the Python package exports.
 #[pymodule(name = "_core")]
 mod core {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::clock::ManualClock;
     #[pymodule_export]
@@ -31,6 +34,12 @@ mod core {
     use crate::manager::{AsyncSessionManager, SessionManager};
     #[pymodule_export]
     use crate::request::{Cookie, Lifetime, RequestSession};
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::log::begin();
+        Ok(())
+    }
+
     #[pymodule_export]
     use crate::session::{ListedSession, Session};
 }

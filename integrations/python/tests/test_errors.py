@@ -21,6 +21,7 @@ from dynamodb_web_session import (
     InvalidTimeoutError,
     ManualClock,
     MisconfiguredError,
+    NotFoundError,
     RawJson,
     SessionError,
     SessionManager,
@@ -337,3 +338,30 @@ def test_credentials_and_region_of_a_profile_are_used(table: Table, tmp_path: An
     ended = run(program, environment)
     assert "Credential=AKIDPROCESS/" in ended.stdout, ended.stdout + ended.stderr
     assert "/eu-west-1/dynamodb/aws4_request" in ended.stdout
+
+
+def test_calls_are_logged(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    sessions = make()
+    caplog.set_level(logging.INFO, logger="dynamodb_web_session")
+    session = sessions.log_in(sessions.create({"n": 1}), "alice")
+    sessions.load(session)
+    sessions.clear(session)
+    with pytest.raises(NotFoundError):
+        sessions.save(session)
+    with pytest.raises(UnavailableError):
+        make(endpoint_url="http://127.0.0.1:9").load(session.id)
+    events = [(record.levelname, record.message.split()[0]) for record in caplog.records]
+    assert events == [
+        ("INFO", "created"),
+        ("INFO", "logged-in"),
+        ("INFO", "cleared"),
+        ("INFO", "refused"),
+        ("WARNING", "failed"),
+    ]
+    assert session.loggable_id in caplog.text and session.id not in caplog.text
+    assert "unreachable or throttled" in caplog.records[-1].message and "refused" in caplog.records[-1].message
+    caplog.clear()
+    caplog.set_level(logging.DEBUG, logger="dynamodb_web_session")
+    sessions.load(session)
+    sessions.peek(sessions.create({}))
+    assert "loaded" in caplog.text

@@ -305,8 +305,9 @@ def test_a_websocket_stores_its_changes_and_logs_in_before_its_accept_only(brows
         with client.websocket_connect("wss://test/socket/login-after"):
             pass
     assert client.cookies["session"] == before and "user" not in client.get("/all").json()
-    with client.websocket_connect("wss://test/socket/login-before") as socket:
+    with client.websocket_connect("wss://test/socket/login-before") as socket, pytest.raises(WebSocketDisconnect):
         headers: dict[bytes, bytes] = dict(socket.extra_headers or [])
+        socket.receive_text()
     value = headers[b"set-cookie"].decode().split(";")[0].split("=", 1)[1]
     other = browser.test_client()
     other.cookies.set("session", value)

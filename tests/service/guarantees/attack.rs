@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dynamodb_web_session::{Config, Error, LogIn, SessionId, SessionManager, Subject, Update};
+use dynamodb_web_session::{
+    Config, CreateOptions, Error, LogIn, Session, SessionId, SessionManager, Subject, Update,
+};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -207,6 +209,17 @@ async fn all_sessions_of_a_user_are_ended_while_most_writes_of_the_list_meet_tra
     all_sessions_are_ended(true).await;
 }
 
+/// A session that is to be stolen. Attackers who log in at the same time can make its own login try again.
+async fn created_in_the_end(sessions: &SessionManager, subject: Option<Subject>) -> Session<Value> {
+    loop {
+        let options = CreateOptions { subject: subject.clone(), ..CreateOptions::default() };
+        match sessions.create_with(json!({}), options).await {
+            Err(Error::Unavailable(_)) => {}
+            created => return created.unwrap(),
+        }
+    }
+}
+
 /// A thief renews the stolen session in a loop. The user has an ID of a moment ago.
 async fn the_thief_is_out(meets_transactions: bool) {
     let service = Service::start().await;
@@ -221,12 +234,8 @@ async fn the_thief_is_out(meets_transactions: bool) {
     let mut longest = Longest::default();
     for round in 0..rounds("ATTACKS", 3) {
         for way in ["logout", "revoke", "logout of an anonymous session"] {
-            let stolen = if way.ends_with("anonymous session") {
-                service.sessions.create(json!({})).await
-            } else {
-                service.sessions.create_for(json!({}), alice()).await
-            };
-            let stolen = stolen.unwrap();
+            let subject = (!way.ends_with("anonymous session")).then(alice);
+            let stolen = created_in_the_end(&service.sessions, subject).await;
             let stop = Arc::new(AtomicBool::new(false));
             let (holder, stopped, mut id) = (thief.clone(), Arc::clone(&stop), stolen.id().clone());
             let renewing = tokio::spawn(async move {

@@ -225,12 +225,17 @@ class SessionMiddleware:
                 except ANSWERED as error:
                     await refuse(error)
                 session.can_set_cookie = False
+            elif is_closed and not session.can_set_cookie:
+                try:
+                    await session.finish()  # who sees the end sees what was stored
+                except ANSWERED as error:
+                    await refuse(error)
             if not is_refused:
                 await send(message)
 
         try:
             await self.app(scope, receive, send_with_cookie)
-            if scope["type"] == "websocket" and not session.can_set_cookie and not is_refused:
+            if scope["type"] == "websocket" and not session.can_set_cookie and not is_closed:
                 await session.finish()
         except ANSWERED as error:
             if not session.can_set_cookie and (scope["type"] == "http" or is_closed):
