@@ -1,5 +1,6 @@
 //! The documents agree with the code.
 
+mod architecture;
 mod dependencies;
 mod openapi;
 mod readme;
