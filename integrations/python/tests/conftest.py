@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
+import tarfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,6 +47,21 @@ class Table:
 
     def records(self) -> int:
         return len(self.dynamodb().scan(TableName=self.name)["Items"])
+
+
+CACHE = Path(__file__).resolve().parents[3] / ".cache"
+
+
+def source(package: str, version: str) -> Path:
+    """The source distribution of a package, which has its own tests. It is downloaded, and no part of this project."""
+    name = f"{package.lower()}-{version}"
+    if not (CACHE / name).is_dir():
+        CACHE.mkdir(exist_ok=True)
+        download = ["pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "-d", str(CACHE)]
+        subprocess.run([sys.executable, "-m", *download, f"{package}=={version}"], check=True)
+        with tarfile.open(CACHE / f"{name}.tar.gz") as archive:
+            archive.extractall(CACHE)
+    return CACHE / name
 
 
 class Proxy:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +17,8 @@ import pytest
 from flask import Flask, request, session
 from flask.testing import FlaskClient
 
-from conftest import Proxy, Table
+import dynamodb_web_session
+from conftest import Proxy, Table, source
 from dynamodb_web_session import (
     ConfigurationError,
     InvalidDataError,
@@ -534,3 +540,43 @@ def test_the_two_changes_of_one_key(keys: Flask, table: Table) -> None:
     client.post("/set/x/0")
     during(keys, client, "/set/a/1", lambda other: other.post("/set/b/2"))
     assert client.get("/all").json == {"x": "0", "a": "1"}, "merging was turned off"
+
+
+DIFFERENCES = {
+    # No secret key is needed.
+    "test_missing_session",
+    "test_session_transactions_no_null_sessions",
+    "test_session_secret_key_fallbacks",
+    # An equal value is no change, and sends no cookie.
+    "test_session_using_samesite_attribute",
+    # The cookie of a permanent session is set again whenever the life of the session was extended, about once a minute.
+    "test_session_cookie_setting",
+    "test_session_refresh_vary",
+    # It fails with Flask's own sessions too.
+    "test_bad_environ_raises_bad_request",
+}
+
+
+@pytest.mark.skipif("AWS_ENDPOINT_URL_DYNAMODB" in os.environ, reason="once is enough")
+def test_flasks_own_tests(table: Table, tmp_path: Path) -> None:
+    python = tmp_path / "environment/bin/python"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "environment"], check=True)
+    # Flask's tests of this version do not run with pytest 9.
+    packages = ["pytest==8.4.2", "flask==3.1.3", "asgiref", "python-dotenv", "typing_extensions"]
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages], check=True)
+    (tmp_path / "with_dynamodb.py").write_text(
+        "from flask import Flask\n"
+        "from dynamodb_web_session.flask import DynamoDbSessions\n"
+        "Flask.session_interface = DynamoDbSessions(max_timeout_seconds=31536000)\n"
+    )
+    (tmp_path / "dynamodb_web_session").symlink_to(Path(dynamodb_web_session.__file__).parent)
+    ended = subprocess.run(
+        [python, "-m", "pytest", "-q", "-p", "with_dynamodb", "-p", "no:cacheprovider", "tests"],
+        cwd=source("Flask", "3.1.3"),
+        env=table.environment() | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    failed = set(re.findall(r"^FAILED tests/\w+\.py::(\w+)", ended.stdout, re.M))
+    assert failed == DIFFERENCES, ended.stdout
+    assert re.search(r"48\d passed", ended.stdout), ended.stdout

@@ -152,7 +152,6 @@ class DynamoDbSession(SessionMixin):
         else:
             text = RawJson(record.json)
         refresh = "never" if not self.permanent else "on-use" if refreshes else "on-save"
-        self.modified = False
         return self._request.finish(text, self._lifetime(data), cast(Any, refresh))
 
 
