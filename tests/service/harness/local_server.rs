@@ -19,13 +19,26 @@ pub async fn program(path: &str) -> PathBuf {
 }
 
 async fn build() {
-    let build = Command::new(env!("CARGO"))
+    let built = cargo()
         // With the tests: without them the dependencies have other features, and all are built again.
         .args(["build", "--quiet", "--offline", "--workspace", "--bins", "--examples", "--tests"])
         .status()
         .await
         .unwrap();
-    assert!(build.success());
+    assert!(built.success());
+}
+
+/// Cargo, as a shell would start it. `cargo test` tells this process about this package, and the build scripts of dependencies
+/// look at it: all of them would be built again.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|told| name.starts_with(told)) {
+            cargo.env_remove(&variable);
+        }
+    }
+    cargo
 }
 
 pub struct LocalServer {

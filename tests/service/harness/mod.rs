@@ -7,7 +7,7 @@ mod proxy;
 mod service;
 
 pub use function::{Function, Outcome, published};
-pub use local_server::{Ended, LocalServer, program};
+pub use local_server::{Ended, LocalServer, cargo, program};
 pub use log::Log;
 pub use proxy::{Action, Loss, Proxy};
 pub use service::{Answer, Call, Service, cookies, table_service};

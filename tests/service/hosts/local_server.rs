@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::harness::{Ended, LocalServer, program, table_service};
+use crate::harness::{Ended, LocalServer, cargo, program, table_service};
 
 #[tokio::test]
 async fn it_serves_and_ends_cleanly_at_an_interrupt() {
@@ -125,7 +125,7 @@ async fn no_log_level_prints_session_ids_or_data() {
 #[tokio::test]
 async fn cargo_run_needs_no_program_name() {
     program("local").await; // built
-    let output = Command::new(env!("CARGO"))
+    let output = cargo()
         .args(["run", "--offline", "--quiet", "--", "--help"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
