@@ -158,6 +158,11 @@ def goodbye(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def clear(request: HttpRequest) -> HttpResponse:
+    request.session.clear()
+    return HttpResponse()
+
+
 def others(request: HttpRequest) -> HttpResponse:
     log_out_everywhere(request.user, except_=request.session)  # nothing has read the session before
     return HttpResponse()
@@ -206,6 +211,7 @@ urlpatterns = [
     path("remember/<name>/<int:seconds>", remember),
     path("login-unguarded/<name>", login_unguarded),
     path("goodbye", goodbye),
+    path("clear", clear),
     path("others", others),
     path("fail/<name>", fail_after_login),
     path("form", LoginWithForm.as_view()),
@@ -608,6 +614,14 @@ def test_a_logout_that_says_good_bye_while_the_page_polls() -> None:
     with_during(client, "/goodbye", lambda other: other.get("/set/b/2"))
     assert sessions().peek(stolen) is None and sessions_of(User.objects.get(username="carol")) == []
     assert all_of(client) == {"message": "good bye"}
+
+
+def test_a_session_that_is_cleared_before_it_was_read_ends() -> None:
+    client = Client()
+    client.get("/login/carol")
+    stolen = key(client)
+    client.get("/clear")
+    assert sessions().peek(stolen) is None and "sessionid" not in {n for n, c in client.cookies.items() if c.value}
 
 
 def test_log_out_everywhere_else_before_the_session_was_read() -> None:

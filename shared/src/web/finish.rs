@@ -60,8 +60,11 @@ impl RequestSession {
         if self.has_failed {
             return Ok(Cookie::Leave);
         }
-        if self.is_cleared && self.is_over_when_cleared(data) {
-            self.log_out().await?;
+        if self.is_cleared {
+            self.open().await?;
+            if self.is_over_when_cleared(data) {
+                self.log_out().await?;
+            }
         }
         let changes = self.changes(data)?;
         if !changes.is_empty() {

@@ -336,6 +336,18 @@ async fn an_application_that_removes_everything_logs_its_user_out() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_cleared_before_it_was_read_ends_too() {
+    let service = Service::start().await;
+    for data in ["{}", r#"{"message":"bye"}"#] {
+        let id = logged_in(&service, "alice").await;
+        let mut session = RequestSession::new(service.sessions.clone(), Some(id.expose()));
+        session.cleared();
+        session.finish(data, Lifetime::Keep, CookieRefresh::OnUse).await.unwrap();
+        assert_eq!(service.list("alice").await, [""; 0], "{data}");
+    }
+}
+
+#[tokio::test]
 async fn a_late_logout_ends_the_session_under_its_new_id() {
     let service = Service::start().await;
     let id = logged_in(&service, "alice").await;
