@@ -15,8 +15,9 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from conftest import Proxy, Table
-from dynamodb_web_session import AsyncSessionManager, ManualClock, SessionManager
+from dynamodb_web_session import AsyncSessionManager, ManualClock, SessionManager, UnavailableError
 from dynamodb_web_session.starlette import (
+    RequestSession,
     SessionMiddleware,
     log_in,
     log_out,
@@ -277,6 +278,32 @@ def test_an_outage_is_503_where_the_session_is_used(browser: Browser, proxy: Pro
         visitor = browser.test_client()
         assert visitor.post("/set/a/1").status_code == 503 and "session" not in visitor.cookies
     assert client.cookies["session"] == before and client.get("/all").json() == {"user": "alice"}
+
+
+def test_a_session_that_could_not_be_loaded_raises_at_its_first_use(settings: dict[str, Any], proxy: Proxy) -> None:
+    """Also with a version of Starlette that tells nobody of the use."""
+    manager = SessionManager(**settings)
+    session_id = manager.create({"n": 1}).id
+
+    async def main() -> None:
+        session = RequestSession(AsyncSessionManager(**settings), session_id, "/", None)
+        with proxy.outage():
+            await session.open()
+        uses: list[Callable[[], Any]] = [
+            lambda: session["n"],
+            lambda: session.get("n"),
+            lambda: "n" in session,
+            lambda: dict(session),
+            lambda: session.update(a=1),
+            lambda: len(session),
+            lambda: session.clear(),
+        ]
+        for use in uses:
+            with pytest.raises(UnavailableError):
+                use()
+        assert await session.finish() is None
+
+    asyncio.run(main())
 
 
 def test_what_a_request_costs(browser: Browser, proxy: Proxy, clock: ManualClock) -> None:

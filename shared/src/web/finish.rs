@@ -156,9 +156,9 @@ impl RequestSession {
         let mut pauses = Pauses::of_conflicts();
         for _ in 0..MERGES {
             let merged = changes.apply(session.data.get())?;
+            let unchanged = Preconditions::if_match(session.etag.clone());
+            let preconditions = if merges { unchanged } else { Preconditions::default() };
             let stored = if is_empty(&merged) && !changes.is_empty() {
-                let unchanged = Preconditions::if_match(session.etag.clone());
-                let preconditions = if merges { unchanged } else { Preconditions::default() };
                 match self.sessions.clear_if(&*session, &preconditions).await {
                     Ok(has_ended) => {
                         self.has_ended |= has_ended;
@@ -169,8 +169,6 @@ impl RequestSession {
                 }
             } else {
                 session.data = text(merged)?;
-                let unchanged = Preconditions::if_match(session.etag.clone());
-                let preconditions = if merges { unchanged } else { Preconditions::default() };
                 self.sessions.save_session(session, self.subject.clone(), preconditions).await
             };
             match stored {

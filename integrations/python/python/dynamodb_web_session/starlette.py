@@ -96,6 +96,7 @@ class RequestSession(dict[str, Any]):
             self._took(await self._request.open())
         except SessionError as error:
             self._failure = error
+            self.__class__ = _FailedSession
 
     def _took(self, session: Session | None) -> None:
         super().clear()
@@ -150,6 +151,16 @@ class RequestSession(dict[str, Any]):
     async def _awaited(self, work: Coroutine[Any, Any, None]) -> None:
         self._waits_for = None
         await work
+
+
+class _FailedSession(RequestSession):
+    """A session that could not be loaded: its first use raises why. Starlette before 1.0 does not call ``mark_accessed``."""
+
+    def _raise(self, *_: Any, **__: Any) -> Any:
+        raise cast(SessionError, self._failure)
+
+    __getitem__ = __setitem__ = __delitem__ = __iter__ = __len__ = __contains__ = _raise
+    get = setdefault = pop = popitem = update = keys = values = items = copy = clear = _raise
 
 
 class _Done(Awaitable[None]):
