@@ -432,7 +432,8 @@ async fn thousands_of_sessions_of_one_subject() {
     }
     service.create_for("bob").await;
     let body = json!({ "subject": "alice", "except": listed[7] });
-    service.post_revoke().json(&body).send().await.assert_status(204);
+    // On a slow table it may be told to try again: what has been ended stays so.
+    while service.post_revoke().json(&body).send().await.status != 204 {}
     assert_eq!(service.list("alice").await, [listed[7].clone()]);
     service.create_for("alice").await;
 }
