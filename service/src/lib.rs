@@ -94,8 +94,8 @@ impl fmt::Debug for Reported {
     }
 }
 
-/// Removes the parts of an event that lambda_http makes a URL of: it panics when they are not a URL, as with a `<` in
-/// the query. No function needs the URL.
+/// Removes path, query and host from an event: lambda_http panics if they are not a valid URL, as with a `<` in the
+/// query. No function needs the URL.
 pub fn without_url(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest> {
     if let LambdaRequest::ApiGatewayV2(request) = &mut event.payload {
         request.raw_path = Some("/".to_owned());

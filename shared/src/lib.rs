@@ -8,10 +8,10 @@
 //!
 //! - An ID is 32 random bytes from the operating system; a caller cannot choose one. The table holds only its
 //!   SHA-512, and a [`SessionId`] cannot be printed.
-//! - An idle and an absolute timeout are enforced on every call. A session that was cleared or has expired stays dead,
-//!   whichever requests race with its end.
-//! - One DynamoDB request for each call; a renewal, and a load that slides the idle deadline, take two. More only when a call
-//!   meets another write, a clear follows a renewed ID, or a call is for the sessions of a subject.
+//! - An idle and an absolute timeout are enforced on every call. An ended session never comes back,
+//!   even if other requests run at that moment.
+//! - One DynamoDB request for each call; a renewal, and a load that slides the idle deadline, take two. A call takes more if it
+//!   meets another write, follows a renewed ID to clear it, or is about the sessions of a subject.
 //!
 //! Each call emits one [`tracing`] event ([`report`]).
 

@@ -1,4 +1,4 @@
-//! A session in the hands of the program that uses it, and what can be changed of one.
+//! The session that a program gets, and the changes that it can ask for.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-"""The commands in README.md, docs/api.md and docs/local.md, run as they are but for the ports."""
+"""The commands in README.md, docs/login.md, docs/api.md and docs/local.md, run as they are but for the ports."""
 
 import os
 import re
@@ -82,7 +82,7 @@ def test_the_curl_lines_of_the_readme_work(serve):
 
 
 def test_the_curl_lines_for_a_login_work(serve):
-    start, *_, curl = [block for block in blocks("README.md") if "cargo run" in block or "subject" in block]
+    start, curl = blocks("README.md")[:1] + blocks("docs/login.md")
     printed = serve(start.split("#")[0])(curl)
     assert printed.count('"subject":"alice"') == 2
     listed, emptied = re.findall(r'{"sessions":.*?]}', printed)
@@ -103,8 +103,8 @@ def test_the_smoke_test_passes_in_both_transports(serve, transport):
     assert run("tests/deploy/smoke http://localhost:3000/session").endswith("The service works.\n")
 
 
-def test_the_login_of_the_readme_works(service_url):
-    (code,) = blocks("README.md", "python")
+def test_the_login_over_http_works(service_url):
+    (code,) = blocks("docs/login.md", "python")
     environment = {**os.environ, "SESSION_URL": service_url}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "alice None\nNone\n"), done.stderr

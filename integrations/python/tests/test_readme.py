@@ -45,6 +45,16 @@ def test_the_flask_application(environment: None) -> None:
     assert phone.post("/password", base_url="https://localhost").status_code == 500, "it has no user any more"
 
 
+def test_the_login_on_the_first_page_of_the_project(environment: None) -> None:
+    page = (Path(__file__).parents[3] / "README.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    names: dict[str, Any] = {"authenticate": lambda form: form["user"], "__name__": "readme"}
+    exec(block, names)
+    client = names["app"].test_client()
+    response = client.post("/login", data={"user": "alice"}, base_url="https://localhost")
+    assert response.text == "welcome" and "session=" in response.headers["set-cookie"]
+
+
 def test_the_starlette_application(environment: None) -> None:
     async def authenticate(_: Any) -> str:
         return "alice"

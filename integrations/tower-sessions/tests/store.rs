@@ -453,10 +453,10 @@ impl History<'_> {
     }
 }
 
-/// Generated histories of requests that meet each other. `STORE_HISTORIES` is their number; 200 by default.
+/// Generated histories of requests that meet each other. `STORE_HISTORIES` is their number; 60 by default.
 #[test]
 fn histories_of_requests_agree_with_a_model() {
-    let cases = std::env::var("STORE_HISTORIES").map_or(200, |text| text.parse().unwrap());
+    let cases = std::env::var("STORE_HISTORIES").map_or(60, |text| text.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let fixture = runtime.block_on(Fixture::new(Config { touch_interval_seconds: 0, ..Config::default() }));
     let config = Proptest { cases, failure_persistence: None, ..Proptest::default() };

@@ -461,7 +461,7 @@ const UNTIL_FOUND: usize = 5000;
 
 /// Records `HISTORIES` histories, 80 by default, and returns one that is not linearizable.
 async fn counter_example(service: Service) -> Option<String> {
-    let histories = std::env::var("HISTORIES").map_or(80, |text| text.parse().unwrap());
+    let histories = std::env::var("HISTORIES").map_or(50, |text| text.parse().unwrap());
     counter_example_within(histories, service).await
 }
 

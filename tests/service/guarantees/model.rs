@@ -474,9 +474,9 @@ fn the_service_agrees_with_the_model_when_it_seals() {
     agree(SealMode::On);
 }
 
-/// `MODEL_HISTORIES` is the number of histories; 80 by default.
+/// `MODEL_HISTORIES` is the number of histories; 50 by default.
 fn agree(seal: SealMode) {
-    let histories = std::env::var("MODEL_HISTORIES").map_or(80, |text| text.parse().unwrap());
+    let histories = std::env::var("MODEL_HISTORIES").map_or(50, |text| text.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config = Config {
         max_timeout_seconds: MAX_TIMEOUT_SECONDS,

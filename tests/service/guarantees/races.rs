@@ -12,7 +12,7 @@ use crate::harness::{Action, Service, rounds};
 async fn clears_race_with_loads_and_saves_and_stay_cleared() {
     // Every load writes: the hardest case.
     let service = Service::with(Config { touch_interval_seconds: 0, ..Config::default() }).await;
-    for round in 0..rounds("CLEARS", 200) {
+    for round in 0..rounds("CLEARS", 100) {
         let id = service.create(json!({ "round": round })).await;
         let (loaded, saved, cleared, saved_timeouts) = tokio::join!(
             service.load(&id),
@@ -33,7 +33,7 @@ async fn clears_race_with_loads_and_saves_and_stay_cleared() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clears_race_with_renewals_and_nothing_lives_after_both() {
     let service = Service::start().await;
-    for round in 0..rounds("CLEARS", 200) {
+    for round in 0..rounds("CLEARS", 100) {
         let old = service.create(json!({ "round": round })).await;
         let (renewed, cleared, _) =
             tokio::join!(service.renew(&old), service.clear(&old), service.save(&old, json!({ "data": {} })));

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use dynamodb_web_session::{Clock, SystemClock};
@@ -125,15 +126,17 @@ impl Function {
 
 /// An event that the crate `aws_lambda_events` publishes: `example-apigw-v2-NAME.json`.
 pub fn published(name: &str) -> Value {
-    let metadata = std::process::Command::new(env!("CARGO"))
-        .args(["metadata", "--locked", "--format-version", "1"])
-        .output()
-        .unwrap();
-    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
-    let package = packages.iter().find(|package| package["name"] == "aws_lambda_events").unwrap();
-    let folder = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap().join("src/fixtures");
-    let event = std::fs::read(folder.join(format!("example-apigw-v2-{name}.json"))).unwrap();
+    static FIXTURES: LazyLock<PathBuf> = LazyLock::new(|| {
+        let metadata = std::process::Command::new(env!("CARGO"))
+            .args(["metadata", "--locked", "--format-version", "1"])
+            .output()
+            .unwrap();
+        let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+        let packages = metadata["packages"].as_array().unwrap();
+        let package = packages.iter().find(|package| package["name"] == "aws_lambda_events").unwrap();
+        Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap().join("src/fixtures")
+    });
+    let event = std::fs::read(FIXTURES.join(format!("example-apigw-v2-{name}.json"))).unwrap();
     serde_json::from_slice(&event).unwrap()
 }
 
@@ -150,10 +153,13 @@ async fn bootstrap(name: &str) -> PathBuf {
 async fn serve(listener: TcpListener, events: mpsc::Receiver<Event>) {
     let events = Arc::new(Mutex::new(events));
     let pending: Arc<Mutex<HashMap<String, oneshot::Sender<Outcome>>>> = Arc::default();
+    // The function's. It may open a second one while the first is busy, and close either.
+    let connections = Arc::new(AtomicUsize::new(0));
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let (events, pending) = (Arc::clone(&events), Arc::clone(&pending));
-        let abandoned = Arc::clone(&pending);
+        let (abandoned, connections) = (Arc::clone(&pending), Arc::clone(&connections));
+        connections.fetch_add(1, Ordering::SeqCst);
         let service = service_fn(move |request: Request<Incoming>| {
             let (events, pending) = (Arc::clone(&events), Arc::clone(&pending));
             async move {
@@ -183,7 +189,9 @@ async fn serve(listener: TcpListener, events: mpsc::Receiver<Event>) {
         let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         tokio::spawn(async move {
             connection.await.ok();
-            abandoned.lock().await.clear(); // the function has ended: no response follows
+            if connections.fetch_sub(1, Ordering::SeqCst) == 1 {
+                abandoned.lock().await.clear(); // the function has ended: no response follows
+            }
         });
     }
 }
