@@ -4,24 +4,26 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::Error;
 use crate::id::LoggableId;
 use crate::report::{self, Event, Report};
 use crate::subject::Subject;
+use crate::time_limit::TimeLimit;
 use crate::time_limits::REQUESTS_WITHIN;
 
 /// One call of a verb.
 pub(crate) struct Call<'a> {
     clock: &'a dyn Clock,
     started: Instant,
+    limit: Option<TimeLimit>,
     /// What its event will say.
     pub(crate) report: Report,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn new(clock: &'a dyn Clock) -> Self {
-        Self { clock, started: Instant::now(), report: Report::default() }
+        Self { clock, started: Instant::now(), limit: None, report: Report::default() }
     }
 
     /// A call for the session `id`.
@@ -29,6 +31,23 @@ impl<'a> Call<'a> {
         let mut call = Self::new(clock);
         call.report.session = Some(id.clone());
         call
+    }
+
+    /// A call that may take no longer than this.
+    pub(crate) fn limited(mut self, limit: Option<&TimeLimit>) -> Self {
+        self.limit = limit.cloned();
+        self
+    }
+
+    /// Waits for the response to a request, within the time of the call.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when that is over.
+    pub(crate) async fn within<T>(&self, response: impl Future<Output = T>) -> Result<T, Error> {
+        match &self.limit {
+            Some(limit) => limit.within(self.started, response).await,
+            None => Ok(response.await),
+        }
     }
 
     /// A call for the sessions of `subject`.
@@ -46,9 +65,14 @@ impl<'a> Call<'a> {
         self.started.elapsed()
     }
 
-    /// When the call began.
-    pub(crate) fn started(&self) -> Instant {
-        self.started
+    /// For a request of this call that is sent beside others, in a task of its own. Its time was read before.
+    pub(crate) fn part(&self) -> Call<'static> {
+        Call {
+            clock: &SystemClock,
+            started: self.started,
+            limit: self.limit.clone(),
+            report: Report::default(),
+        }
     }
 
     /// Counts a request that is about to be sent, and reads the clock for it: each request is judged by the time at

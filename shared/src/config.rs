@@ -18,6 +18,10 @@ const TIMEOUT_SECONDS: RangeInclusive<u64> = 1..=315_360_000;
 pub(crate) const MAX_DATA_BYTES: usize = (400 - 1) * 1024;
 const DATA_BYTES: RangeInclusive<usize> = 2..=MAX_DATA_BYTES;
 
+/// A call of a framework's request. A page that waits longer has lost its reader, and its worker.
+const FRAMEWORK_CALL_MILLISECONDS: u64 = 2000;
+const CALL_MILLISECONDS: RangeInclusive<u64> = 100..=10_000;
+
 /// What a login does when its subject has as many sessions as it may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AtMaxPerSubject {
@@ -94,6 +98,10 @@ pub struct Config {
     /// `SESSION_PASSIVE_PATHS`: paths whose requests do not keep a session alive, such as those of a poll, separated by commas. A
     /// path that ends in `/` stands for all below it. For [`web`](crate::web). Default: none.
     pub passive_paths: Vec<String>,
+    /// `SESSION_CALL_TIMEOUT_MILLISECONDS`: a call whose table has not responded by then fails, 100 to 10,000; and after three in a row
+    /// the next fail at once, for a second. Not a clear nor a revocation. Default: only the limits of a function's calls, up to 9
+    /// seconds; with [`from_arguments`](Self::from_arguments) 2,000.
+    pub call_timeout_milliseconds: Option<u64>,
     /// The DynamoDB endpoint, in place of that of the AWS SDK's own settings (`AWS_ENDPOINT_URL_DYNAMODB`).
     pub endpoint_url: Option<String>,
     /// The Region, in place of that of the AWS SDK's own settings (`AWS_REGION`).
@@ -116,6 +124,7 @@ impl Default for Config {
             seal: SealMode::default(),
             merge: true,
             passive_paths: Vec::new(),
+            call_timeout_milliseconds: None,
             endpoint_url: None,
             region: None,
         }
@@ -165,6 +174,7 @@ impl Config {
             )?,
             merge: variables.choice("SESSION_MERGE", default.merge, [("true", true), ("false", false)])?,
             passive_paths: paths(&variables.text("SESSION_PASSIVE_PATHS", String::new())?),
+            call_timeout_milliseconds: variables.given_number("SESSION_CALL_TIMEOUT_MILLISECONDS")?,
             endpoint_url: default.endpoint_url,
             region: default.region,
         };
@@ -187,7 +197,8 @@ impl Config {
             let name = variable.trim_start_matches("SESSION_").to_lowercase();
             unread.borrow_mut().remove(&name).map_or_else(|| variables.read(variable), Ok)
         };
-        let config = Self { endpoint_url, region, ..Self::from_variables(&Variables::read_by(&read))? };
+        let mut config = Self { endpoint_url, region, ..Self::from_variables(&Variables::read_by(&read))? };
+        config.call_timeout_milliseconds.get_or_insert(FRAMEWORK_CALL_MILLISECONDS);
         config.validate()?;
         match unread.into_inner().into_keys().next() {
             Some(name) => Err(ConfigError {
@@ -238,6 +249,9 @@ impl Config {
         in_range("SESSION_MAX_DATA_BYTES", self.max_data_bytes, &DATA_BYTES)?;
         in_range("SESSION_MAX_PER_SUBJECT", self.max_per_subject, &(1..=MAX_PER_SUBJECT))?;
         namespace("SESSION_SUBJECT_NAMESPACE", &self.subject_namespace)?;
+        if let Some(milliseconds) = self.call_timeout_milliseconds {
+            in_range("SESSION_CALL_TIMEOUT_MILLISECONDS", milliseconds, &CALL_MILLISECONDS)?;
+        }
         if let Some(given) = self.passive_paths.iter().find(|path| !path.starts_with('/')) {
             return Err(ConfigError {
                 variable: "SESSION_PASSIVE_PATHS".into(),
@@ -350,6 +364,7 @@ mod tests {
             ("SESSION_SEAL", "migrate"),
             ("SESSION_MERGE", "false"),
             ("SESSION_PASSIVE_PATHS", "/poll, /static/"),
+            ("SESSION_CALL_TIMEOUT_MILLISECONDS", "1500"),
         ]);
         let expected = Config {
             table_name: "sessions.of-mine_2".into(),
@@ -365,6 +380,7 @@ mod tests {
             seal: SealMode::Migrate,
             merge: false,
             passive_paths: vec!["/poll".into(), "/static/".into()],
+            call_timeout_milliseconds: Some(1500),
             endpoint_url: None,
             region: None,
         };

@@ -31,6 +31,7 @@ mod pauses;
 pub mod report;
 mod session;
 mod subject;
+mod time_limit;
 mod time_limits;
 mod timeouts;
 mod variables;

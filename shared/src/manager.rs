@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use serde::Serialize;
@@ -15,6 +16,7 @@ use crate::dynamodb::client::{self, Connection};
 use crate::dynamodb::table::Table;
 use crate::error::{ConfigError, Error};
 use crate::id::SessionId;
+use crate::time_limit::TimeLimit;
 
 /// Creates, loads, saves, renews and clears sessions.
 ///
@@ -25,6 +27,7 @@ pub struct SessionManager {
     doubtful: Arc<Mutex<Vec<Doubtful>>>,
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Arc<dyn Clock>,
+    time_limit: Option<TimeLimit>,
 }
 
 impl SessionManager {
@@ -70,6 +73,7 @@ impl SessionManager {
                 config.subject_namespace.clone(),
             ),
             doubtful: Arc::default(),
+            time_limit: config.call_timeout_milliseconds.map(Duration::from_millis).map(TimeLimit::new),
             config: Arc::new(config),
             clock: Arc::new(SystemClock),
         })
@@ -93,11 +97,16 @@ impl SessionManager {
         self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A call of a verb, within the time that the settings give it.
+    pub(crate) fn call(&self) -> Call<'_> {
+        Call::new(&*self.clock).limited(self.time_limit.as_ref())
+    }
+
     /// A call of a verb for the session with this ID.
     pub(crate) fn call_for(&self, id: Option<&SessionId>) -> Call<'_> {
         match id {
-            Some(id) => Call::of(id.loggable(), &*self.clock),
-            None => Call::new(&*self.clock),
+            Some(id) => Call::of(id.loggable(), &*self.clock).limited(self.time_limit.as_ref()),
+            None => self.call(),
         }
     }
 

@@ -9,6 +9,7 @@
 //! | [`CONFLICTS_WITHIN`] | when a request may be sent again because a transaction was in progress on its item |
 //! | [`REQUESTS_WITHIN`] | when a call of many requests may send another: the last one ends after 5 + 4 seconds |
 //! | [`CLEAN_UP_WITHIN`] | what a call that has failed does to leave nothing behind |
+//! | [`TimeLimit`](crate::time_limit::TimeLimit) | a call as a whole, in the packages for frameworks (`SESSION_CALL_TIMEOUT_MILLISECONDS`); not a clear or a revocation |
 //! | [`CALL`] | a create for a subject, a renewal, a login, or a save that changes lists, as a whole |
 //!
 //! The template gives a function 10 seconds, and API Gateway a request 30.

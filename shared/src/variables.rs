@@ -77,6 +77,11 @@ impl<'a> Variables<'a> {
         self.parse(variable, default, "a whole number", |text| text.parse().ok())
     }
 
+    /// `None` when it is unset.
+    pub(crate) fn given_number(&self, variable: &'static str) -> Result<Option<u64>, ConfigError> {
+        self.parse(variable, None, "a whole number", |text| text.parse().ok().map(Some))
+    }
+
     /// An empty variable is as good as an unset one.
     pub(crate) fn optional_number(
         &self,

@@ -14,6 +14,7 @@ use aws_sdk_dynamodb::config::{Builder, StalledStreamProtectionConfig};
 use tokio::sync::OnceCell;
 
 use super::connector::Connections;
+use super::credentials::PatientCredentials;
 use crate::config::{Config, endpoint_url};
 use crate::error::{ConfigError, Error};
 use crate::time_limits::{ATTEMPT, CONNECT, OPERATION};
@@ -42,6 +43,11 @@ impl Connection {
             Box::pin(async move { from_aws_config(&config).await })
         };
         Self { client: Arc::default(), connect: Some(Arc::new(connect)) }
+    }
+
+    /// The client, if it was needed before.
+    pub(crate) fn connected(&self) -> Option<&Client> {
+        self.client.get()
     }
 
     /// The client.
@@ -89,7 +95,7 @@ pub(crate) async fn from_aws_config(config: &Config) -> Result<Client, ConfigErr
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));
     }
-    let aws = loader.load().await;
+    let aws = PatientCredentials::of_default_chain().await?.load_first(loader).await.load().await;
     if aws.region().is_none() {
         return Err(no_region());
     }

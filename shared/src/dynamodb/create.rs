@@ -4,9 +4,9 @@ use aws_sdk_dynamodb::types::{Put, ReturnConsumedCapacity, ReturnValuesOnConditi
 
 use super::item::Item;
 use super::lists::ListChange;
-use super::outcome::{Doubt, classify, is_failed_condition};
+use super::outcome::{Doubt, is_failed_condition};
 use super::record::{Record, chain};
-use super::table::{SentTransaction, Table, put};
+use super::table::{SentTransaction, Table, in_a_box, put};
 use crate::call::Call;
 use crate::clock::Timestamp;
 use crate::error::Error;
@@ -33,7 +33,7 @@ impl Table {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let doubt = Doubt::default();
-        match put.customize().interceptor(doubt.clone()).send().await {
+        match call.within(in_a_box(put.customize().interceptor(doubt.clone()).send())).await? {
             Ok(output) => {
                 call.add_write(output.consumed_capacity());
                 Ok(true)
@@ -47,7 +47,7 @@ impl Table {
                 // An attempt whose response was lost may have stored it. The chain is of this call alone.
                 Ok(doubt.exists() && record.is_in(item.as_ref()))
             }
-            Err(error) => Err(classify(error)),
+            Err(error) => Err(self.classify(error)),
         }
     }
 

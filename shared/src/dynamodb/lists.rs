@@ -10,7 +10,7 @@ use super::subject_list::{
     ADD, EXTEND, Entry, LEAVE, MARK, MOVE, RAISE, SubjectList, UNLIST, attribute, entry, first_prune_at, key,
     list_expires, list_key, prune_at, set,
 };
-use super::table::{Table, send_update, update};
+use super::table::{Table, update};
 use crate::call::Call;
 use crate::chain::Chain;
 use crate::clock::Timestamp;
@@ -171,13 +171,17 @@ impl Table {
             {
                 let now = call.further_request()?;
                 let request = self.burial(key, now, &Preconditions::default()).await?;
-                sent.spawn(send_update(request, call.started()));
+                let (table, mut part) = (self.clone(), call.part());
+                sent.spawn(async move {
+                    let ended = table.send(&mut part, request).await;
+                    (ended, part.report.write_units)
+                });
             }
             match sent.join_next().await {
                 None => return Ok(()),
                 // Refused: there is no record any more, or it is a tombstone.
-                Some(Ok(Ok((_, consumed)))) => call.add_write(consumed.as_ref()),
-                Some(Ok(Err(error))) => return Err(error),
+                Some(Ok((Ok(_), write_units))) => call.report.write_units += write_units,
+                Some(Ok((Err(error), _))) => return Err(error),
                 Some(Err(error)) => return Err(Error::Unavailable(error.into())),
             }
         }

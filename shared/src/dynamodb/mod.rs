@@ -1,12 +1,14 @@
 //! The session table and DynamoDB's client.
 
-pub(crate) mod alive;
+pub(crate) mod advice;
+mod alive;
 pub(crate) mod clear;
 pub(crate) mod client;
 mod compression;
 mod conditions;
 mod connector;
 pub(crate) mod create;
+mod credentials;
 pub(crate) mod item;
 pub(crate) mod lists;
 pub(crate) mod load;

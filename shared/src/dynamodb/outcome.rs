@@ -4,15 +4,14 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::config::interceptors::FinalizerInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsError, TransactWriteItemsOutput};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::CancellationReason;
-use aws_smithy_runtime_api::client::result::DispatchFailure;
 
+use super::advice::{self, Cause};
 use super::item::Item;
 use crate::call::Call;
 use crate::error::{BoxError, Error};
@@ -106,6 +105,7 @@ pub(super) fn transacted(
     call: &mut Call<'_>,
     sent: Result<TransactWriteItemsOutput, SdkError<TransactWriteItemsError>>,
     records: usize,
+    classify: impl FnOnce(SdkError<TransactWriteItemsError>) -> Error,
 ) -> Result<Transacted, Error> {
     let error = match sent {
         Ok(output) => {
@@ -141,12 +141,12 @@ pub(super) fn transacted(
 }
 
 /// Separates faults that may pass by themselves from those that need an operator.
-pub(super) fn classify<E>(error: SdkError<E>) -> Error
+pub(super) fn classify<E>(error: SdkError<E>, table: &str, region: Option<&str>) -> Error
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
     let may_pass = match &error {
-        SdkError::DispatchFailure(failure) => !lacks_credentials(failure),
+        SdkError::DispatchFailure(_) => !matches!(Cause::of(&error), Cause::Credentials(_)),
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
         SdkError::ServiceError(answer) => {
             answer.raw().status().is_server_error()
@@ -163,18 +163,9 @@ where
         }
         _ => false,
     };
-    if may_pass { Error::Unavailable(error.into()) } else { Error::Misconfigured(error.into()) }
-}
-
-/// Whether a request was not sent because there are no credentials, or they are configured wrongly.
-fn lacks_credentials(failure: &DispatchFailure) -> bool {
-    let mut cause = failure.as_connector_error().and_then(StdError::source);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref() {
-            use CredentialsError::{CredentialsNotLoaded, InvalidConfiguration};
-            return matches!(error, CredentialsNotLoaded(_) | InvalidConfiguration(_));
-        }
-        cause = error.source();
+    if may_pass {
+        return Error::Unavailable(error.into());
     }
-    false
+    let cause = Cause::of(&error);
+    Error::Misconfigured(advice::on(cause, table, region, error.into()).into())
 }

@@ -1,6 +1,7 @@
 //! The schema of the session table.
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
 };
@@ -25,7 +26,7 @@ pub async fn create_table(client: &Client, name: &str) -> Result<(), Error> {
     match client.describe_table().table_name(name).send().await {
         Ok(_) => return Ok(()),
         Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {}
-        Err(error) => return Err(classify(error)),
+        Err(error) => return Err(refused(client, name, error)),
     }
     let key = AttributeDefinition::builder().attribute_name(KEY).attribute_type(ScalarAttributeType::S);
     let element = KeySchemaElement::builder().attribute_name(KEY).key_type(KeyType::Hash);
@@ -35,10 +36,17 @@ pub async fn create_table(client: &Client, name: &str) -> Result<(), Error> {
         .billing_mode(BillingMode::PayPerRequest)
         .attribute_definitions(key.build().map_err(unbuildable)?)
         .key_schema(element.build().map_err(unbuildable)?);
-    create.send().await.map_err(classify)?;
+    create.send().await.map_err(|error| refused(client, name, error))?;
     let ttl = TimeToLiveSpecification::builder().attribute_name(TTL_ATTRIBUTE).enabled(true);
     let ttl = ttl.build().map_err(unbuildable)?;
     let enable = client.update_time_to_live().table_name(name).time_to_live_specification(ttl);
-    enable.send().await.map_err(classify)?;
+    enable.send().await.map_err(|error| refused(client, name, error))?;
     Ok(())
+}
+
+fn refused<E>(client: &Client, name: &str, error: SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    classify(error, name, client.config().region().map(AsRef::as_ref))
 }

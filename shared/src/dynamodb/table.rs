@@ -1,13 +1,14 @@
 //! The session table: a handle that every request goes through.
 
+use std::error::Error as StdError;
 use std::pin::Pin;
-use std::time::Instant;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConsumedCapacity, Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
-    TransactWriteItem, Update as UpdatePart,
+    AttributeValue, Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update as UpdatePart,
 };
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -67,6 +68,15 @@ impl Table {
         self.connection.client().await
     }
 
+    /// Separates faults that may pass by themselves from those that need an operator.
+    pub(super) fn classify<E>(&self, error: SdkError<E>) -> Error
+    where
+        E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+    {
+        let region = self.connection.connected().and_then(|client| client.config().region());
+        classify(error, &self.name, region.map(AsRef::as_ref))
+    }
+
     /// The form in which the data of a session is stored, and its tag.
     pub(super) fn encode(&self, id: &SessionId, data: &str) -> Result<(AttributeValue, ETag), Error> {
         match self.seal {
@@ -92,7 +102,7 @@ impl Table {
             // An eventually consistent read could return a session for up to a second after its end.
             .consistent_read(true)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let output = in_a_box(get.send()).await.map_err(classify)?;
+        let output = call.within(in_a_box(get.send())).await?.map_err(|error| self.classify(error))?;
         call.add_read(output.consumed_capacity());
         Ok(output.item)
     }
@@ -125,9 +135,24 @@ impl Table {
         call: &mut Call<'_>,
         update: UpdateItemFluentBuilder,
     ) -> Result<Updated, Error> {
-        let (updated, consumed) = send_update(update, call.started()).await?;
-        call.add_write(consumed.as_ref());
-        Ok(updated)
+        let doubt = Doubt::default();
+        let mut pauses = Pauses::of_conflicts();
+        loop {
+            let sent = in_a_box(update.clone().customize().interceptor(doubt.clone()).send());
+            match call.within(sent).await? {
+                Ok(output) => {
+                    call.add_write(output.consumed_capacity());
+                    return Ok(Updated::Done(output.attributes.unwrap_or_default()));
+                }
+                Err(error) if is_failed_condition(&error) => {
+                    return Ok(Updated::Refused { item: refused_item(error), in_doubt: doubt.exists() });
+                }
+                Err(error) if is_conflict(&error) && call.elapsed() < CONFLICTS_WITHIN => {
+                    pauses.next().await?;
+                }
+                Err(error) => return Err(self.classify(error)),
+            }
+        }
     }
 
     /// Sends a transaction whose first `records` actions are on records, and the others on lists. Attempts have one token, by
@@ -148,7 +173,8 @@ impl Table {
         let mut pauses = Pauses::of_conflicts();
         loop {
             let sent = in_a_box(transaction.clone().customize().interceptor(doubt.clone()).send());
-            match transacted(call, sent.await, records) {
+            let response = call.within(sent).await?;
+            match transacted(call, response, records, |error| self.classify(error)) {
                 // An earlier attempt of this transaction. The same token tells how it ended.
                 Ok(Transacted::InProgress) if call.elapsed() < CONFLICTS_WITHIN => pauses.next().await?,
                 Ok(outcome) => return Ok(SentTransaction { outcome, in_doubt: doubt.exists() }),
@@ -174,34 +200,10 @@ impl Table {
 }
 
 /// The SDK's futures are so large that each layer around them is expensive to move, and so deep that rustc gives up.
-fn in_a_box<'a, T>(
+pub(super) fn in_a_box<'a, T>(
     sent: impl Future<Output = T> + Send + 'a,
 ) -> Pin<Box<dyn Future<Output = T> + Send + 'a>> {
     Box::pin(sent)
-}
-
-/// Sends an update of a call that began at `started`.
-pub(super) async fn send_update(
-    update: UpdateItemFluentBuilder,
-    started: Instant,
-) -> Result<(Updated, Option<ConsumedCapacity>), Error> {
-    let doubt = Doubt::default();
-    let mut pauses = Pauses::of_conflicts();
-    loop {
-        let sent = in_a_box(update.clone().customize().interceptor(doubt.clone()).send());
-        match sent.await {
-            Ok(output) => {
-                return Ok((Updated::Done(output.attributes.unwrap_or_default()), output.consumed_capacity));
-            }
-            Err(error) if is_failed_condition(&error) => {
-                return Ok((Updated::Refused { item: refused_item(error), in_doubt: doubt.exists() }, None));
-            }
-            Err(error) if is_conflict(&error) && started.elapsed() < CONFLICTS_WITHIN => {
-                pauses.next().await?
-            }
-            Err(error) => return Err(classify(error)),
-        }
-    }
 }
 
 /// A token of a transaction. From the operating system: processes that were forked, or restored from a snapshot, must not

@@ -43,7 +43,7 @@ impl SessionManager {
         let id = id.as_session_id().map(Cow::into_owned);
         let (sessions, preconditions) = (self.clone(), preconditions.clone());
         let cleared = in_own_task(async move {
-            let mut call = sessions.call_for(id.as_ref());
+            let mut call = sessions.call_for(id.as_ref()).limited(None);
             let cleared = async {
                 let id = known(id.as_ref())?.loggable();
                 sessions.clear_and_follow(&mut call, id, &preconditions, CLEAR_FOLLOWS_SECONDS).await

@@ -78,7 +78,7 @@ impl SessionManager {
         data: T,
         options: CreateOptions,
     ) -> Result<Session<T>, Error> {
-        let mut call = Call::new(&*self.clock).for_subject(options.subject.as_ref());
+        let mut call = self.call().for_subject(options.subject.as_ref());
         let created = async {
             let timeouts = self.timeouts_of(&options, call.now())?;
             let data_text = self.encode(&data)?;

@@ -1,6 +1,5 @@
 //! Lists the sessions of a subject.
 
-use crate::call::Call;
 use crate::error::Error;
 use crate::manager::SessionManager;
 use crate::report::Event;
@@ -15,7 +14,7 @@ impl SessionManager {
     /// # Errors
     /// [`Error::CorruptRecord`]; [`Error::Unavailable`] and [`Error::Misconfigured`] from the table.
     pub async fn sessions_of(&self, subject: &Subject) -> Result<Vec<ListedSession>, Error> {
-        let mut call = Call::new(&*self.clock).for_subject(Some(subject));
+        let mut call = self.call().for_subject(Some(subject));
         let listed = async {
             let Some(list) = self.table.list(&mut call, subject).await? else { return Ok(Vec::new()) };
             let now = call.now();

@@ -6,6 +6,7 @@ mod deadlines;
 mod disk;
 mod faults;
 mod histories;
+mod hung_table;
 mod invariants;
 mod model;
 mod protocol;
