@@ -17,13 +17,15 @@ pub(crate) struct Call<'a> {
     clock: &'a dyn Clock,
     started: Instant,
     limit: Option<TimeLimit>,
+    /// How often it has found the list of its subject full.
+    pub(crate) full_lists: u32,
     /// What its event will say.
     pub(crate) report: Report,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn new(clock: &'a dyn Clock) -> Self {
-        Self { clock, started: Instant::now(), limit: None, report: Report::default() }
+        Self { clock, started: Instant::now(), limit: None, full_lists: 0, report: Report::default() }
     }
 
     /// A call for the session `id`.
@@ -71,6 +73,7 @@ impl<'a> Call<'a> {
             clock: &SystemClock,
             started: self.started,
             limit: self.limit.clone(),
+            full_lists: 0,
             report: Report::default(),
         }
     }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -218,7 +220,9 @@ def test_a_moment_before_which_all_sessions_are_dead(make: Any) -> None:
 def test_a_table_that_is_not_there_is_refused(make: Any) -> None:
     sessions = make(table_name="there-is-no-such-table")
     for call in (sessions.create, lambda: sessions.load("A" * 43), lambda: sessions.clear("A" * 43)):
-        with pytest.raises(MisconfiguredError, match="(?i)resource"):
+        with pytest.raises(
+            MisconfiguredError, match="there is no table `there-is-no-such-table` in the Region us-east-1: create it"
+        ):
             call()
 
 
@@ -275,10 +279,17 @@ def test_an_id_is_in_no_representation_exception_or_log(make: Any, caplog: pytes
     assert session.loggable_id[:16] in shown[0]
 
 
-def run(program: str, environment: dict[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
+def run(
+    program: str, environment: dict[str, str], arguments: Sequence[str] = (), **options: Any
+) -> subprocess.CompletedProcess[str]:
     program = textwrap.dedent(program)
     return subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, **options
+        [sys.executable, "-c", program, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **options,
     )
 
 
@@ -294,7 +305,8 @@ def test_without_credentials_a_call_is_refused_and_says_so(table: Table, tmp_pat
             print(error)
     """
     ended = run(program, environment)
-    assert "credentials" in ended.stdout, ended.stdout + ended.stderr
+    assert "no valid AWS credentials for the table `" in ended.stdout, ended.stdout + ended.stderr
+    assert "set AWS_PROFILE" in ended.stdout
 
 
 def test_without_a_region_a_call_fails_and_says_so(table: Table, tmp_path: Any) -> None:
@@ -310,6 +322,76 @@ def test_without_a_region_a_call_fails_and_says_so(table: Table, tmp_path: Any) 
     """
     ended = run(program, environment)
     assert "AWS_REGION must be an AWS Region" in ended.stdout, ended.stdout + ended.stderr
+
+
+def test_credentials_that_dynamodb_refuses_are_named(table: Table) -> None:
+    program = """
+        import http.server, sys, threading
+        from dynamodb_web_session import MisconfiguredError, SessionManager
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = b'{"__type":"com.amazon.coral.service#%s","message":"no"}' % sys.argv[1].encode()
+                self.send_response(400)
+                self.send_header("content-type", "application/x-amz-json-1.0")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+            def log_message(self, *_): pass
+        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            SessionManager(endpoint_url=f"http://127.0.0.1:{server.server_port}").create()
+        except MisconfiguredError as error:
+            print(error)
+    """
+    for code, advice in {
+        "ExpiredTokenException": "have expired: get new ones, for example with `aws sso login`",
+        "UnrecognizedClientException": "does not accept the credentials for the table `",
+        "AccessDeniedException": "the credentials do not permit this call to the table `",
+        "ValidationException": "is not a session table: its key must be the string `id`",
+    }.items():
+        ended = run(program, table.environment(), arguments=[code])
+        assert advice in ended.stdout and "us-east-1" in ended.stdout, ended.stdout + ended.stderr
+
+
+def test_an_sso_login_that_was_never_made_is_named(table: Table, tmp_path: Any) -> None:
+    profile = """
+        [profile web]
+        region = eu-west-1
+        sso_session = work
+        sso_account_id = 123456789012
+        sso_role_name = web
+        [sso-session work]
+        sso_region = eu-west-1
+        sso_start_url = https://example.awsapps.com/start
+    """
+    (tmp_path / "config").write_text(textwrap.dedent(profile))
+    environment = table.environment() | {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_PROFILE": "web"}
+    environment["HOME"] = str(tmp_path)
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        del environment[variable]
+    program = """
+        from dynamodb_web_session import MisconfiguredError, SessionManager
+        try:
+            SessionManager().create()
+        except MisconfiguredError as error:
+            print(error)
+    """
+    ended = run(program, environment)
+    assert "in the Region eu-west-1" in ended.stdout and "run `aws sso login`" in ended.stdout, (
+        ended.stdout + ended.stderr
+    )
+
+
+def test_a_hung_table_fails_in_time_and_then_at_once(make: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        sessions = make(endpoint_url=url, call_timeout_milliseconds=100)
+        for _ in range(3):
+            with pytest.raises(UnavailableError, match="within 100 ms"):
+                sessions.load("A" * 43)
+        with pytest.raises(UnavailableError, match="did not respond to the last calls"):
+            sessions.create()
 
 
 def test_credentials_and_region_of_a_profile_are_used(table: Table, tmp_path: Any) -> None:

@@ -292,7 +292,8 @@ def test_calls_at_the_interpreters_end(table: Table) -> None:
 def test_many_awaits_on_one_thread(table: Table, silent: str) -> None:
     async def main() -> None:
         sessions = AsyncSessionManager(**table.settings())
-        hung = AsyncSessionManager(**table.settings() | {"endpoint_url": silent})
+        settings = table.settings() | {"endpoint_url": silent, "call_timeout_milliseconds": 10_000}
+        hung = AsyncSessionManager(**settings)
         waiting = asyncio.create_task(hung.load("A" * 43))
         session = await sessions.create({"n": 1})
         ticks = 0

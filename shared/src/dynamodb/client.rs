@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::{BehaviorVersion, ConfigLoader, Region};
@@ -18,6 +19,10 @@ use super::credentials::PatientCredentials;
 use crate::config::{Config, endpoint_url};
 use crate::error::{ConfigError, Error};
 use crate::time_limits::{ATTEMPT, CONNECT, OPERATION};
+
+/// The longest pause before the second attempt of a request; before the third it is twice as long. The SDKs for Java and JavaScript
+/// have the same for DynamoDB. The Rust SDK's own, a second, is longer than a call may take.
+const BACKOFF: Duration = Duration::from_millis(50);
 
 /// A client, or how to make one when it is first needed.
 #[derive(Clone)]
@@ -148,6 +153,7 @@ pub fn lambda_client() -> Result<Client, ConfigError> {
 fn retries() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(3)
+        .with_initial_backoff(BACKOFF)
         // The connector itself drops a connection that failed.
         .with_reconnect_mode(ReconnectMode::ReuseAllConnections)
 }

@@ -16,6 +16,18 @@ use crate::manager::SessionManager;
 use crate::subject::Subject;
 use crate::time_limits::CLEAN_UP_WITHIN;
 
+/// How many more sessions end the `n`-th time that a call finds its list full. Others have taken the places that it has made: an
+/// attacker who logs in all the time must not keep the user out, and would have ended as many.
+fn places_for_others(n: u32, max: usize) -> usize {
+    let more = match n {
+        0..=2 => 0,
+        3 => 4,
+        4 => 16,
+        _ => 50,
+    };
+    more.min(max / 2)
+}
+
 /// So many keys of doubtful writes a process remembers. More are not expected: the table would have failed as often.
 const MAX_DOUBTFUL: usize = 1000;
 
@@ -123,7 +135,8 @@ impl SessionManager {
             AtMaxPerSubject::EndOldest => {
                 let mut sessions: Vec<_> = list.live().collect();
                 sessions.sort_by_key(|(_, entry)| entry.last_used());
-                sessions.truncate(live + 1 - max);
+                call.full_lists += 1;
+                sessions.truncate(live + 1 - max + places_for_others(call.full_lists, max));
                 let chains: Vec<_> = sessions.iter().map(|(chain, _)| *chain).collect();
                 self.mark_and_end(call, subject, &chains).await
             }
@@ -156,6 +169,9 @@ impl SessionManager {
         let keys: Vec<_> = doomed.iter().map(|(_, entry)| entry.key.clone()).collect();
         self.table.bury_all(call, &keys).await?;
         call.report.sessions = Some(call.report.sessions.unwrap_or_default() + keys.len() as u64);
+        if call.full_lists > 1 {
+            return Ok(()); // others log in at the same time: they would take the places until it returns
+        }
         let chains: Vec<_> = doomed.iter().map(|(chain, _)| *chain).collect();
         match self.table.forget(call, subject, &chains).await {
             Ok(()) | Err(Error::Unavailable(_)) => Ok(()),
@@ -200,5 +216,17 @@ impl SessionManager {
             self.burn(call, subject, &key, chain).await?;
             self.doubtful().retain(|left| left.key != key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_places_are_made_when_others_keep_taking_them() {
+        let places = |max| (1..=6).map(|n| places_for_others(n, max)).collect::<Vec<_>>();
+        assert_eq!(places(100), [0, 0, 4, 16, 50, 50]);
+        assert_eq!(places(1), [0; 6], "the only session makes room for one");
     }
 }

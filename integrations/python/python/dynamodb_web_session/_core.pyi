@@ -47,6 +47,9 @@ class Settings(TypedDict, total=False):
     overwrites all of the data."""
     passive_paths: list[str] | str | None
     """Paths whose requests do not keep a session alive, such as those of a poll. One that ends in ``/`` stands for all below."""
+    call_timeout_milliseconds: int | None
+    """A call whose table has not responded by then fails with ``UnavailableError``, and after three in a row the next fail at once, for
+    a second. Not ``clear``, ``revoke`` and ``revoke_all``. 100 to 10,000; default 2,000."""
     endpoint_url: str | None
     """The DynamoDB endpoint, in place of ``AWS_ENDPOINT_URL_DYNAMODB``."""
     region: str | None
