@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use dynamodb_web_session::{BoxError, Config, SessionManager, create_table};
 use local::{Gateway, Page, ProtectedApi, RecentLog, Template};
 use service::log::{self, LevelFilter};
@@ -38,11 +38,28 @@ struct Arguments {
     /// Use the DynamoDB at this URL instead of the embedded one, for example DynamoDB Local at http://localhost:8000.
     #[arg(long, value_name = "URL", conflicts_with = "dynamodb_port")]
     endpoint: Option<String>,
+
+    #[command(subcommand)]
+    table: Option<TableCommand>,
+}
+
+#[derive(Subcommand)]
+enum TableCommand {
+    /// Commands for a session table: create it, check it, look at sessions and end them. `table --help` lists them.
+    #[command(disable_help_flag = true)]
+    Table {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        arguments: Vec<String>,
+    },
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match serve(Arguments::parse()).await {
+    let mut arguments = Arguments::parse();
+    if let Some(TableCommand::Table { arguments }) = arguments.table.take() {
+        return commands::main(["table".to_owned()].into_iter().chain(arguments)).await;
+    }
+    match serve(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", dynamodb_web_session::chain(error.as_ref()));

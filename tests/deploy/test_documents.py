@@ -57,12 +57,14 @@ def serve():
 
 
 def test_the_commands_for_the_embedded_dynamodb_work(serve):
-    start, examples, record, *_ = blocks("docs/local.md")
+    start, examples, commands, record, *_ = blocks("docs/local.md")
     run = serve(start)
     printed = run(examples)
     assert "apple red" in printed and "171 Timeouts" in printed
     variables = examples.split("cargo run")[0]
     assert '"idle_timeout"' in run(variables + record)
+    printed = run(variables + commands)
+    assert "ok        key" in printed and "All sessions of alice have ended." in printed
 
 
 def test_the_curl_line_for_cookie_transport_works(serve):

@@ -290,7 +290,7 @@ function plot({ get, request }) {
 }
 
 async function main() {
-  const dynamodb = await start(path.join(__dirname, '../embedded.js'), '--port', '0')
+  const dynamodb = await start(path.join(__dirname, '../command.js'), 'local', '--port', '0')
   process.env.AWS_ENDPOINT_URL_DYNAMODB = dynamodb.url
   const { DynamoDB } = require('@aws-sdk/client-dynamodb')
   await new DynamoDB({ endpoint: dynamodb.url }).createTable({

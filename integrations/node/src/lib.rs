@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "index.d.ts documents what a program sees")]
 #![cfg_attr(test, allow(dead_code, reason = "napi registers nothing in a build for tests"))]
 
+mod command;
 mod embedded;
 mod errors;
 mod manager;

@@ -37,7 +37,7 @@ STARTS = 21
 
 @contextmanager
 def dynamodb() -> Iterator[str]:
-    command = [sys.executable, "-m", "dynamodb_web_session.embedded", "--port", "0"]
+    command = [sys.executable, "-m", "dynamodb_web_session", "local", "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(4)]

@@ -4,6 +4,7 @@
 //! Python program waits.
 
 mod clock;
+mod command;
 mod connection;
 mod embedded;
 mod errors;
@@ -24,6 +25,8 @@ mod core {
 
     #[pymodule_export]
     use crate::clock::ManualClock;
+    #[pymodule_export]
+    use crate::command::run_command;
     #[pymodule_export]
     use crate::connection::end_runtimes;
     #[pymodule_export]

@@ -155,12 +155,13 @@ def test_the_embedded_dynamodb_as_a_program(tmp_path: Path) -> None:
         command = [
             sys.executable,
             "-m",
-            "dynamodb_web_session.embedded",
+            "dynamodb_web_session",
+            "local",
             "--port",
             "0",
             "--data",
             str(data),
-            "--table-name",
+            "--table",
             "mine",
         ]
         process = subprocess.Popen(
@@ -183,6 +184,6 @@ def test_the_embedded_dynamodb_as_a_program(tmp_path: Path) -> None:
     assert process.wait(30) == 0
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "dynamodb_web_session.embedded", "--port", port]
+        command = [sys.executable, "-m", "dynamodb_web_session", "local", "--port", port]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 1 and f"error: cannot serve DynamoDB on port {port}" in ended.stderr

@@ -14,7 +14,7 @@ from conftest import Table
 from test_errors import run
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```", (Path(__file__).parents[1] / "README.md").read_text(), re.M | re.S)
-FIRST, CLOCK, FLASK, DJANGO_SETTINGS, DJANGO, STARLETTE, COMPAT = BLOCKS
+FIRST, CLOCK, FIXTURE, FLASK, DJANGO_SETTINGS, DJANGO, STARLETTE, COMPAT = BLOCKS
 
 
 def test_the_first_program_prints_what_it_says(table: Table) -> None:

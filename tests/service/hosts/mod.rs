@@ -2,6 +2,7 @@
 
 mod authorizer;
 mod axum;
+mod commands;
 mod lambda;
 mod local_server;
 mod tls;

@@ -403,6 +403,7 @@ class Lifetime:
     def until(moment: datetime) -> Lifetime:
         """Until this moment, used or not."""
 
+def run_command(arguments: list[str]) -> int: ...
 def end_runtimes() -> None: ...
 
 @final

@@ -1,0 +1,73 @@
+"""``python -m dynamodb_web_session``, and the pytest fixture."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from flask import Flask, session
+
+from conftest import Table
+from dynamodb_web_session import SessionManager
+from dynamodb_web_session.flask import DynamoDbSessions, log_in
+from dynamodb_web_session.testing import SessionTable, session_table
+
+__all__ = ["session_table"]
+
+
+def command(table: Table, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "dynamodb_web_session", *arguments]
+    environment = table.environment()
+    return subprocess.run(program, input=typed, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_a_table_is_created_looked_at_and_used(table: Table) -> None:
+    name = f"{table.name}-new"
+    for _ in range(2):
+        created = command(table, "create-table", "--table", name)
+        assert (created.returncode, created.stdout) == (0, f"The table {name} is there.\n"), created.stderr
+    checked = command(table, "check", "--table", name, "--json")
+    assert checked.returncode == 0, checked.stdout
+    states = {check["name"]: check["state"] for check in json.loads(checked.stdout)["checks"]}
+    assert states["key"] == states["TTL"] == states["GetItem"] == states["UpdateItem"] == "ok"
+    sessions = SessionManager(**table.settings() | {"table_name": name})
+    created_session = sessions.log_in(None, "alice")
+    listed = json.loads(command(table, "sessions", "--subject", "alice", "--table", name, "--json").stdout)
+    assert [each["loggable_session_id"] for each in listed["sessions"]] == [created_session.loggable_id]
+    shown = command(table, "show", "--table", name, typed=created_session.id)
+    assert shown.returncode == 0 and "alice" in shown.stdout and created_session.id not in shown.stdout
+    assert command(table, "revoke", "--subject", "alice", "--table", name).returncode == 0
+    assert sessions.load(created_session.id) is None
+
+
+def test_wrong_arguments_are_explained(table: Table) -> None:
+    helped = command(table, "--help")
+    assert helped.returncode == 0 and "Usage: python -m dynamodb_web_session" in helped.stdout
+    assert command(table, "revoke").returncode == 2
+    refused = command(table, "check", "--table", "no-such-table")
+    assert refused.returncode == 1 and refused.stdout.startswith("wrong     table")
+
+
+def test_the_fixture_leads_an_application_to_a_table_and_a_clock(session_table: SessionTable) -> None:
+    app = Flask(__name__)
+    DynamoDbSessions(app, clock=session_table.clock)
+
+    @app.post("/login")
+    def login() -> str:
+        log_in(session, "alice", user="alice")
+        return "welcome"
+
+    @app.get("/")
+    def index() -> str:
+        return str(session.get("user", "no user"))
+
+    client = app.test_client()
+    client.post("/login", base_url="https://localhost")
+    assert client.get("/", base_url="https://localhost").text == "alice"
+    session_table.clock.advance(7200)
+    assert client.get("/", base_url="https://localhost").text == "no user"
+
+
+def test_each_test_has_an_empty_table(session_table: SessionTable) -> None:
+    assert SessionManager().sessions_of("alice") == []
