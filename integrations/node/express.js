@@ -93,12 +93,12 @@ function expressStore(session, { sessions, subject = () => undefined } = {}) {
       return maxAge !== undefined
     }
 
-    /** For programs that write a session which they did not load as a request: the ID may be a new one. */
+    /** For programs that write a session which they did not load as a request: the ID may be a new one, also when they write twice. */
     async #storeUnder(id, data) {
       const opened = manager.request(id, id)
       await opened.open()
       const { isSuperseded, record } = opened
-      await this.#store({ request: opened, isSuperseded, isNew: !record, said: record?.subject, keepsAlive: true }, data)
+      await this.#store({ request: opened, isSuperseded, isNew: true, said: record?.subject, keepsAlive: true }, data)
     }
 
     #warn() {

@@ -42,7 +42,7 @@ export interface Settings {
   merge?: boolean
   /**
    * A call whose table has not responded by then fails with `UNAVAILABLE`, and after three in a row the next fail at once, for a second.
-   * Not `clear`, `revoke` and `logOutEverywhere`. 100 to 10,000; default 2,000.
+   * Not `clear`, `revoke` and `revokeAll`. 100 to 10,000; default 2,000.
    */
   callTimeoutMilliseconds?: number
   /** Paths whose requests do not keep a session alive, such as those of a poll. One that ends in `/` stands for all below it. */
