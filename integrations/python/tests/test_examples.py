@@ -21,12 +21,31 @@ from dynamodb_web_session import SessionManager
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+GUNICORN = ["gunicorn", "--preload", "--workers", "4", "--bind", "127.0.0.1:PORT"]
+
+UWSGI = [
+    str(Path(sys.executable).with_name("uwsgi")),
+    "--master",
+    "--processes",
+    "4",
+    "--http",
+    "127.0.0.1:PORT",
+    "--die-on-term",
+    "--disable-logging",
+    "--add-header",
+    "Connection: close",  # it closes each connection and does not say so
+]
+"""Like gunicorn with ``--preload`` it loads the application and then forks, unless it is told otherwise."""
+
+
 @contextmanager
 def serve(table: Table, command: list[str], **environment: str) -> Iterator[str]:
     """Starts a server with ``PORT`` in its command, and yields its URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", *(part.replace("PORT", str(port)) for part in command)]
+    command = [part.replace("PORT", str(port)) for part in command]
+    if command[0] != UWSGI[0]:
+        command = [sys.executable, "-m", *command]
     path = os.pathsep.join([str(EXAMPLES), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
         command,
@@ -57,16 +76,18 @@ def client(url: str, session_id: str | None = None, name: str = "session") -> ht
     )
 
 
-GUNICORN = ["gunicorn", "--preload", "--workers", "4", "--bind", "127.0.0.1:PORT"]
-
-
-@pytest.fixture(scope="module")
-def flask(table: Table) -> Iterator[str]:
-    with serve(table, [*GUNICORN, "flask_app:app"]) as url:
+@pytest.fixture(scope="module", params=["gunicorn", "uWSGI", "uWSGI with threads"])
+def flask(table: Table, request: pytest.FixtureRequest) -> Iterator[str]:
+    server = {
+        "gunicorn": [*GUNICORN, "flask_app:app"],
+        "uWSGI": [*UWSGI, "--module", "flask_app:app"],
+        "uWSGI with threads": [*UWSGI, "--threads", "2", "--module", "flask_app:app"],
+    }[request.param]
+    with serve(table, server) as url:
         yield url
 
 
-def test_flask_under_gunicorn(flask: str, table: Table) -> None:
+def test_flask_on_two_devices(flask: str, table: Table) -> None:
     sessions = SessionManager(**table.settings())
     laptop, phone = client(flask), client(flask)
     assert "visits: 1" in laptop.post("/visit").text
@@ -80,7 +101,7 @@ def test_flask_under_gunicorn(flask: str, table: Table) -> None:
     assert sessions.sessions_of("alice") == []
 
 
-def test_flask_under_gunicorn_with_many_browsers(flask: str) -> None:
+def test_flask_with_many_browsers(flask: str) -> None:
     """All four workers and eight browsers at once: no browser sees the session of another."""
 
     def browse(n: int) -> None:
