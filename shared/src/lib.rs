@@ -51,3 +51,4 @@ pub use session::{CreateOptions, ListedSession, LogIn, LoggedIn, Renewal, Sessio
 pub use subject::{MAX_PER_SUBJECT, MalformedSubject, Subject};
 pub use timeouts::Timeouts;
 pub use variables::Variables;
+pub use verbs::wait_for_endings;

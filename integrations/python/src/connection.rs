@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use dynamodb_web_session::{Config, Error, SessionManager};
+use dynamodb_web_session::{Config, Error, SessionManager, wait_for_endings};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -22,6 +23,9 @@ const BETWEEN_SIGNALS: Duration = Duration::from_millis(100);
 
 /// How long the end of the interpreter waits at most for a call that is about to end.
 const AT_EXIT: Duration = Duration::from_secs(2);
+
+/// How long it waits at most for a clear or a revocation. They take no longer.
+const ENDINGS: Duration = Duration::from_secs(10);
 
 /// What a call does when a signal handler raises an exception, as that of Ctrl-C does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,6 +55,9 @@ pub(crate) struct InProcess<T> {
 /// The connections whose runtimes have to end before the interpreter does.
 static CONNECTIONS: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
 
+/// The runtimes of managers that have gone away while a session was being ended, and their process.
+static LEFT: Mutex<Vec<(u32, Runtime)>> = Mutex::new(Vec::new());
+
 /// Ends the runtimes of asynchronous managers, while the interpreter is there: a call that ends later would look for it in vain,
 /// and abort the process. Python's `atexit` calls it.
 #[pyfunction]
@@ -60,11 +67,25 @@ pub(crate) fn end_runtimes(py: Python<'_>) {
         let process = connection.current.lock().unwrap_or_else(PoisonError::into_inner).take();
         let process = process.filter(|process| process.id == std::process::id()).and_then(Arc::into_inner);
         if let Some((runtime, sessions)) = process.and_then(|mut process| process.parts.take()) {
-            // Without the GIL, for which a call may wait.
-            py.detach(|| runtime.shutdown_timeout(AT_EXIT));
+            end(py, runtime);
             drop(sessions);
         }
     }
+    let left = std::mem::take(&mut *LEFT.lock().unwrap_or_else(PoisonError::into_inner));
+    left.into_iter().filter(|(id, _)| *id == std::process::id()).for_each(|(_, runtime)| end(py, runtime));
+}
+
+/// Ends a runtime without the GIL, for which a call may wait. A revocation that nobody waits for any more goes on to its end first.
+fn end(py: Python<'_>, runtime: Runtime) {
+    py.detach(|| {
+        drop(runtime.block_on(async { timeout(ENDINGS, wait_for_endings()).await }));
+        runtime.shutdown_timeout(AT_EXIT);
+    });
+}
+
+/// Whether a clear or a revocation of this process is under way.
+fn is_ending() -> bool {
+    pin!(wait_for_endings()).poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 /// A coroutine that begins with `start`, which returns what it awaits.
@@ -204,7 +225,9 @@ impl<T> InProcess<T> {
 impl<T> Drop for InProcess<T> {
     fn drop(&mut self) {
         let Some((runtime, user)) = self.parts.take() else { return };
-        if self.id == std::process::id() {
+        if self.id == std::process::id() && is_ending() {
+            LEFT.lock().unwrap_or_else(PoisonError::into_inner).push((self.id, runtime));
+        } else if self.id == std::process::id() {
             // Without waiting: this thread has the GIL, for which a call may wait.
             runtime.shutdown_background();
         } else {

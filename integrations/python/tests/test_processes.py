@@ -230,6 +230,25 @@ def test_ctrl_c_ends_a_revocation_after_its_last_session(slow: str, table: Table
     assert [id for id in ids if sessions.load(id)] == []
 
 
+def test_a_process_that_exits_ends_its_revocation_first(slow: str, table: Table) -> None:
+    sessions = SessionManager(**table.settings())
+    ids = [sessions.create({}, subject="exited").id for _ in range(40)]
+    program = """
+        import asyncio
+        from dynamodb_web_session import AsyncSessionManager
+        async def main():
+            sessions = AsyncSessionManager()
+            await sessions.load("A" * 43)  # it is connected
+            revocation = asyncio.ensure_future(sessions.revoke_all("exited"))
+            await asyncio.sleep(0.3)  # the revocation has begun
+            print("exits", revocation.done())
+        asyncio.run(main())
+    """
+    ended = run(program, table.environment() | {"AWS_ENDPOINT_URL_DYNAMODB": slow})
+    assert (ended.returncode, ended.stdout) == (0, "exits False\n"), ended.stderr
+    assert [id for id in ids if sessions.load(id)] == []
+
+
 def test_a_signal_handler_can_make_calls(silent: str, table: Table) -> None:
     program = f"""
         import signal

@@ -12,6 +12,9 @@ mod revoke;
 mod save;
 
 use std::pin::Pin;
+use std::sync::LazyLock;
+
+use tokio::sync::watch;
 
 use crate::call::Ended;
 use crate::error::{Absence, Error};
@@ -40,9 +43,40 @@ async fn in_time<T>(work: impl Future<Output = Result<T, Error>> + Send) -> Resu
     tokio::time::timeout(CALL, work).await.map_err(unavailable)?
 }
 
+/// How many clears and revocations are under way.
+static ENDINGS: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
+
+struct Ending;
+
+impl Ending {
+    fn begin() -> Self {
+        ENDINGS.send_modify(|count| *count += 1);
+        Self
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        ENDINGS.send_modify(|count| *count -= 1);
+    }
+}
+
 /// A caller that goes away must not leave the end of a session half done.
 async fn in_own_task<T: Send + 'static>(
     work: impl Future<Output = Ended<T>> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::spawn(work).await.map_err(|error| Error::Unavailable(error.into()))?.report()
+    let ending = Ending::begin();
+    let task = tokio::spawn(async move {
+        let ended = work.await;
+        drop(ending);
+        ended
+    });
+    task.await.map_err(|error| Error::Unavailable(error.into()))?.report()
+}
+
+/// Waits until every clear and revocation of this process is over, also those whose callers have gone away. For the end of a program:
+/// with its runtime they would stop. It takes at most ten seconds.
+pub async fn wait_for_endings() {
+    // The sender is static, so the channel does not close.
+    drop(ENDINGS.subscribe().wait_for(|count| *count == 0).await);
 }

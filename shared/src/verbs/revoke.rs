@@ -18,7 +18,7 @@ impl SessionManager {
     ///
     /// The deciding step is one request that no other call can make fail: it takes the sessions' chains out of the set of those
     /// that may be renewed (ADR 15). What is left is to end the records. It runs in a task of its own: cancelled, it goes on to
-    /// its end as long as the runtime does.
+    /// its end as long as the runtime does; at the end of a program [`wait_for_endings`](crate::wait_for_endings) waits for it.
     ///
     /// # Errors
     /// [`Error::CorruptRecord`]; [`Error::Unavailable`] and [`Error::Misconfigured`] from the table.
