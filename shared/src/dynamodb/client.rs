@@ -20,9 +20,9 @@ use crate::config::{Config, endpoint_url};
 use crate::error::{ConfigError, Error};
 use crate::time_limits::{ATTEMPT, CONNECT, OPERATION};
 
-/// The longest pause before the second attempt of a request; before the third it is twice as long. The SDKs for Java and JavaScript
-/// have the same for DynamoDB. The Rust SDK's own, a second, is longer than a call may take.
-const BACKOFF: Duration = Duration::from_millis(50);
+/// The longest pause before the second attempt of a request; before the third it is twice as long. Long enough for a moment of
+/// overload to pass. The Rust SDK's own, a second, is longer than a call of a framework may take.
+const BACKOFF: Duration = Duration::from_millis(200);
 
 /// A client, or how to make one when it is first needed.
 #[derive(Clone)]

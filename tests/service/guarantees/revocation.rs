@@ -364,8 +364,11 @@ async fn a_hot_subject_is_served_or_told_to_retry() {
                     status => assert_eq!(status, 503, "{created:?}"),
                 }
                 if ids.len() % 4 == 1 {
-                    let anonymous = service.create(json!({})).await;
-                    let bound = login(&service, &anonymous).await;
+                    let anonymous = service.post().json(&json!({})).send().await;
+                    if anonymous.status == 503 {
+                        continue; // so many callers are a load for the table
+                    }
+                    let bound = login(&service, &anonymous.session_id()).await;
                     match bound.status.as_u16() {
                         200 => ids.push(bound.session_id()),
                         status => assert_eq!(status, 503, "{bound:?}"),

@@ -93,9 +93,14 @@ impl Service {
 
     /// The same sessions for another caller, whose requests pass through a proxy of its own.
     pub async fn caller(&self) -> (SessionManager, Proxy) {
+        self.caller_with(self.sessions.config().clone()).await
+    }
+
+    /// The same, with other settings.
+    pub async fn caller_with(&self, config: Config) -> (SessionManager, Proxy) {
         let proxy = Proxy::before(self.endpoint.clone()).await;
         let client = client_through(&proxy).await;
-        let sessions = SessionManager::new(client, self.sessions.config().clone()).unwrap();
+        let sessions = SessionManager::new(client, config).unwrap();
         (sessions.with_clock(self.clock.clone()), proxy)
     }
 
