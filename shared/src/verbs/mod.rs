@@ -43,21 +43,25 @@ async fn in_time<T>(work: impl Future<Output = Result<T, Error>> + Send) -> Resu
     tokio::time::timeout(CALL, work).await.map_err(unavailable)?
 }
 
-/// How many clears and revocations are under way.
-static ENDINGS: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
+/// How many clears and revocations are under way, and in which process: a fork goes on with none of its parent's.
+static ENDINGS: LazyLock<watch::Sender<(u32, usize)>> = LazyLock::new(watch::Sender::default);
 
 struct Ending;
 
 impl Ending {
     fn begin() -> Self {
-        ENDINGS.send_modify(|count| *count += 1);
+        let here = std::process::id();
+        ENDINGS.send_modify(|(process, count)| {
+            *count = if *process == here { *count + 1 } else { 1 };
+            *process = here;
+        });
         Self
     }
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        ENDINGS.send_modify(|count| *count -= 1);
+        ENDINGS.send_modify(|(_, count)| *count = count.saturating_sub(1));
     }
 }
 
@@ -78,5 +82,6 @@ async fn in_own_task<T: Send + 'static>(
 /// with its runtime they would stop. It takes at most ten seconds.
 pub async fn wait_for_endings() {
     // The sender is static, so the channel does not close.
-    drop(ENDINGS.subscribe().wait_for(|count| *count == 0).await);
+    let are_over = |(process, count): &(u32, usize)| *process != std::process::id() || *count == 0;
+    drop(ENDINGS.subscribe().wait_for(are_over).await);
 }
