@@ -67,14 +67,18 @@ impl TimeLimit {
             let text = "the table did not respond to the last calls: it is tried again in a second";
             return Err(Error::Unavailable(text.into()));
         }
-        let responded = tokio::time::timeout(self.each.saturating_sub(started.elapsed()), response).await;
+        let left = self.each.saturating_sub(started.elapsed());
+        let responded = tokio::time::timeout(left, response).await;
         match responded {
             Ok(response) => {
                 breaker().responded();
                 Ok(response)
             }
             Err(_) => {
-                breaker().timed_out(Instant::now());
+                // A call that has spent its time on other writes to a session says nothing of the table, and of other sessions.
+                if left >= self.each / 2 {
+                    breaker().timed_out(Instant::now());
+                }
                 let text = format!(
                     "the table did not respond within {} ms (SESSION_CALL_TIMEOUT_MILLISECONDS)",
                     self.each.as_millis()
@@ -107,5 +111,18 @@ mod tests {
         assert!(!breaker.lets_pass(now + OPEN + OPEN / 2));
         breaker.responded();
         assert!(breaker.lets_pass(now + OPEN));
+    }
+
+    /// An attacker who writes to one session all the time must not make the calls for others fail.
+    #[tokio::test]
+    async fn calls_that_have_spent_their_time_before_a_request_do_not_open_the_breaker() {
+        let limit = TimeLimit::new(Duration::from_millis(10));
+        let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(1)) else { return };
+        for _ in 0..=TIMEOUTS {
+            limit.within(long_ago, std::future::pending::<()>()).await.unwrap_err();
+        }
+        let now = Instant::now() + OPEN;
+        assert!(limit.breaker.lock().unwrap().lets_pass(now));
+        assert_eq!(limit.breaker.lock().unwrap().timeouts, 0);
     }
 }

@@ -348,7 +348,7 @@ def test_credentials_that_dynamodb_refuses_are_named(table: Table) -> None:
         "ExpiredTokenException": "have expired: get new ones, for example with `aws sso login`",
         "UnrecognizedClientException": "does not accept the credentials for the table `",
         "AccessDeniedException": "the credentials do not permit this call to the table `",
-        "ValidationException": "is not a session table: its key must be the string `id`",
+        "ValidationException": ": its key must be the string `id`",
     }.items():
         ended = run(program, table.environment(), arguments=[code])
         assert advice in ended.stdout and "us-east-1" in ended.stdout, ended.stdout + ended.stderr

@@ -83,7 +83,7 @@ pub(super) fn on(cause: Cause, table: &str, region: Option<&str>, source: BoxErr
                 "the credentials do not permit this call to the table `{table}`{region}: the page on deployment lists the actions"
             ),
             "ValidationException" => format!(
-                "the table `{table}`{region} is not a session table: its key must be the string `id`, without a sort key"
+                "DynamoDB does not accept a request to the table `{table}`{region}: its key must be the string `id`, without a sort key"
             ),
             _ => format!("DynamoDB refuses the table `{table}`{region}: {code}"),
         },
