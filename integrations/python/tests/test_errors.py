@@ -279,6 +279,15 @@ def test_an_id_is_in_no_representation_exception_or_log(make: Any, caplog: pytes
     assert session.loggable_id[:16] in shown[0]
 
 
+PRINTS_WHAT_IS_WRONG = """
+    from dynamodb_web_session import MisconfiguredError, SessionManager
+    try:
+        SessionManager().create()
+    except MisconfiguredError as error:
+        print(error)
+"""
+
+
 def run(
     program: str, environment: dict[str, str], arguments: Sequence[str] = (), **options: Any
 ) -> subprocess.CompletedProcess[str]:
@@ -297,14 +306,7 @@ def test_without_credentials_a_call_is_refused_and_says_so(table: Table, tmp_pat
     environment = table.environment() | {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         del environment[variable]
-    program = """
-        from dynamodb_web_session import MisconfiguredError, SessionManager
-        try:
-            SessionManager().create()
-        except MisconfiguredError as error:
-            print(error)
-    """
-    ended = run(program, environment)
+    ended = run(PRINTS_WHAT_IS_WRONG, environment)
     assert "no valid AWS credentials for the table `" in ended.stdout, ended.stdout + ended.stderr
     assert "set AWS_PROFILE" in ended.stdout
 
@@ -313,14 +315,7 @@ def test_without_a_region_a_call_fails_and_says_so(table: Table, tmp_path: Any) 
     environment = table.environment() | {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
     del environment["AWS_REGION"]
     del environment["AWS_ENDPOINT_URL_DYNAMODB"]
-    program = """
-        from dynamodb_web_session import MisconfiguredError, SessionManager
-        try:
-            SessionManager().create()
-        except MisconfiguredError as error:
-            print(error)
-    """
-    ended = run(program, environment)
+    ended = run(PRINTS_WHAT_IS_WRONG, environment)
     assert "AWS_REGION must be an AWS Region" in ended.stdout, ended.stdout + ended.stderr
 
 
@@ -370,14 +365,7 @@ def test_an_sso_login_that_was_never_made_is_named(table: Table, tmp_path: Any) 
     environment["HOME"] = str(tmp_path)
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
         del environment[variable]
-    program = """
-        from dynamodb_web_session import MisconfiguredError, SessionManager
-        try:
-            SessionManager().create()
-        except MisconfiguredError as error:
-            print(error)
-    """
-    ended = run(program, environment)
+    ended = run(PRINTS_WHAT_IS_WRONG, environment)
     assert "in the Region eu-west-1" in ended.stdout and "run `aws sso login`" in ended.stdout, (
         ended.stdout + ended.stderr
     )

@@ -70,6 +70,8 @@ async fn in_own_task<T: Send + 'static>(
     work: impl Future<Output = Ended<T>> + Send + 'static,
 ) -> Result<T, Error> {
     let ending = Ending::begin();
+    // In a box: it is large, and is moved into the task.
+    let work: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(work);
     let task = tokio::spawn(async move {
         let ended = work.await;
         drop(ending);
