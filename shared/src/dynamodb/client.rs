@@ -79,9 +79,10 @@ impl fmt::Debug for Connection {
 
 /// The AWS SDK's own settings, with the connector, the timeouts and the retries of
 /// [`SessionManager::connect`](crate::SessionManager::connect). Each of them can be replaced: with `.http_client(…)` by
-/// the SDK's own connector, for example, which knows proxies.
+/// the SDK's own connector, for example.
 ///
-/// An operation ends within 4 seconds. Certificates are verified with Mozilla's roots, or with those in the PEM file
+/// The proxies that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name are used, but never for this machine. An
+/// operation ends within 4 seconds. Certificates are verified with Mozilla's roots, or with those in the PEM file
 /// that `AWS_CA_BUNDLE` names.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! A small HTTP connector for the SDK: HTTP/1.1 over TCP or TLS, with a pool of connections.
 //!
-//! The SDK's own connector serves HTTP/2, proxies and any TLS library. A Lambda function pays for that at each start
+//! The SDK's own connector serves HTTP/2 and any TLS library. A Lambda function pays for that at each start
 //! (`docs/performance.md`, ADR 9).
 
 use std::fmt;
@@ -26,11 +26,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::proxies::{Proxies, Proxy};
 use crate::error::{BoxError, ConfigError};
 
 /// The AWS SDKs' own variable (AWS SDKs and Tools Reference Guide, "Environment variables").
@@ -44,6 +46,7 @@ const MAX_IDLE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(crate) struct Connections {
     tls: TlsConnector,
+    proxies: Option<Arc<Proxies>>,
     pool: Arc<Mutex<Pool>>,
 }
 
@@ -63,13 +66,35 @@ struct Idle {
 }
 
 #[derive(Clone, PartialEq)]
-struct Endpoint {
-    scheme: Scheme,
-    authority: Authority,
+pub(super) struct Endpoint {
+    pub(super) scheme: Scheme,
+    pub(super) authority: Authority,
+}
+
+impl Endpoint {
+    fn is_tls(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+
+    fn port(&self) -> u16 {
+        self.authority.port_u16().unwrap_or(if self.is_tls() { 443 } else { 80 })
+    }
+
+    /// Without the brackets around an IPv6 address.
+    fn host(&self) -> &str {
+        self.authority.host().trim_matches(['[', ']'])
+    }
+
+    async fn connect(&self) -> Result<TcpStream, BoxError> {
+        let stream = TcpStream::connect((self.host(), self.port())).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
 }
 
 impl Connections {
-    /// Trusts Mozilla's roots, or those in the PEM file that `AWS_CA_BUNDLE` names.
+    /// Trusts Mozilla's roots, or those in the PEM file that `AWS_CA_BUNDLE` names, and uses the proxies that the environment
+    /// names.
     ///
     /// # Errors
     /// The file holds no certificate.
@@ -84,7 +109,8 @@ impl Connections {
             .expect("ring has cipher suites for TLS 1.2 and 1.3")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { tls: Arc::new(config).into(), pool: Arc::default() })
+        let proxies = Proxies::from_env().map(Arc::new);
+        Ok(Self { tls: Arc::new(config).into(), proxies, pool: Arc::default() })
     }
 
     async fn send(
@@ -96,11 +122,15 @@ impl Connections {
         let io = |error: BoxError| ConnectorError::io(error);
         let mut request = request.try_into_http1x().map_err(|error| user(error.into()))?;
         let endpoint = to_origin_form(&mut request).map_err(user)?;
+        let proxy = self.proxies.as_ref().and_then(|proxies| proxies.of(&endpoint));
+        if let Some(proxy) = proxy.as_ref().filter(|_| !endpoint.is_tls()) {
+            proxy.to_absolute_form(&mut request, &endpoint).map_err(user)?;
+        }
 
         let (mut sender, response) = loop {
             let (mut sender, is_used) = match self.take_idle(&endpoint).await {
                 Some(sender) => (sender, true),
-                None => match timeout(connect_timeout, self.open(&endpoint)).await {
+                None => match timeout(connect_timeout, self.open(&endpoint, proxy.as_ref())).await {
                     Ok(opened) => (opened.map_err(io)?, false),
                     Err(elapsed) => return Err(ConnectorError::timeout(elapsed.into())),
                 },
@@ -149,21 +179,49 @@ impl Connections {
 
     async fn open(
         &self,
-        Endpoint { scheme, authority }: &Endpoint,
+        endpoint: &Endpoint,
+        proxy: Option<&Proxy>,
     ) -> Result<SendRequest<SdkBody>, BoxError> {
-        let is_tls = *scheme == Scheme::HTTPS;
-        let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let host = authority.host().trim_matches(['[', ']']); // around an IPv6 address
-        let stream = TcpStream::connect((host, port)).await?;
-        stream.set_nodelay(true)?;
-        if is_tls {
-            let name = ServerName::try_from(host.to_owned())?;
-            handshake(self.tls.connect(name, stream).await?).await
-        } else {
-            handshake(stream).await
+        let Some(proxy) = proxy else { return self.speak(endpoint, endpoint.connect().await?).await };
+        let entry = proxy.endpoint()?;
+        let stream =
+            entry.connect().await.map_err(|error| format!("the proxy {}: {error}", entry.authority))?;
+        match (endpoint.is_tls(), entry.is_tls()) {
+            (false, _) => self.speak(&entry, stream).await,
+            (true, false) => {
+                let tunnel = proxy.tunnel(stream, &endpoint.authority, endpoint.port()).await?;
+                self.speak(endpoint, tunnel).await
+            }
+            (true, true) => {
+                let stream = self.encrypted(&entry, stream).await?;
+                let tunnel = proxy.tunnel(stream, &endpoint.authority, endpoint.port()).await?;
+                self.speak(endpoint, tunnel).await
+            }
         }
     }
+
+    /// HTTP over this stream to an endpoint, with TLS where the endpoint wants it.
+    async fn speak(
+        &self,
+        endpoint: &Endpoint,
+        stream: impl Stream,
+    ) -> Result<SendRequest<SdkBody>, BoxError> {
+        match endpoint.is_tls() {
+            true => handshake(self.encrypted(endpoint, stream).await?).await,
+            false => handshake(stream).await,
+        }
+    }
+
+    async fn encrypted<S: Stream>(&self, endpoint: &Endpoint, stream: S) -> Result<TlsStream<S>, BoxError> {
+        let name = ServerName::try_from(endpoint.host().to_owned())?;
+        Ok(self.tls.connect(name, stream).await?)
+    }
 }
+
+/// What TLS and HTTP are spoken over.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
 
 impl Pool {
     /// Closes what has not been used for long.
@@ -190,9 +248,7 @@ fn lock(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
     pool.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn handshake(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-) -> Result<SendRequest<SdkBody>, BoxError> {
+async fn handshake(stream: impl Stream) -> Result<SendRequest<SdkBody>, BoxError> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // An error of the connection also reaches the request that waits for its response.
     tokio::spawn(connection);

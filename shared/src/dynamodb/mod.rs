@@ -13,6 +13,7 @@ pub(crate) mod item;
 pub(crate) mod lists;
 pub(crate) mod load;
 pub(crate) mod outcome;
+mod proxies;
 pub(crate) mod record;
 pub(crate) mod renew;
 pub(crate) mod save;

@@ -5,4 +5,5 @@ mod axum;
 mod commands;
 mod lambda;
 mod local_server;
+mod proxies;
 mod tls;

@@ -19,16 +19,16 @@ use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion};
 use crate::harness::{LocalServer, program, table_service};
 
 /// The table service behind TLS.
-struct Endpoint {
-    url: String,
+pub(super) struct Endpoint {
+    pub(super) url: String,
     /// The file with the certificate of the authority that signed its certificate.
-    authority: PathBuf,
+    pub(super) authority: PathBuf,
     connections: Arc<AtomicUsize>,
 }
 
 impl Endpoint {
     /// `file` gets the authority's certificate. No other test may use this name.
-    async fn start(file: &str, host: &str, version: &'static SupportedProtocolVersion) -> Self {
+    pub(super) async fn start(file: &str, host: &str, version: &'static SupportedProtocolVersion) -> Self {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
