@@ -33,28 +33,38 @@ impl State {
     }
 }
 
-struct Finding {
+pub(crate) struct Finding {
     name: &'static str,
     state: State,
     detail: String,
 }
 
-pub(crate) async fn check(connected: &Connected) -> Answer {
+pub(crate) async fn findings(connected: &Connected) -> Vec<Finding> {
     let mut findings = properties(connected).await;
     if findings.iter().all(|finding| finding.name != "table" || finding.state != State::Wrong) {
         findings.extend(permissions(connected).await);
     }
+    findings
+}
+
+pub(crate) fn json(findings: &[Finding]) -> Value {
+    let object = |Finding { name, state, detail }: &Finding| json!({ "name": name, "state": state.text(), "detail": detail });
+    findings.iter().map(object).collect()
+}
+
+pub(crate) fn wrong(name: &'static str, detail: String) -> Finding {
+    finding(name, false, detail)
+}
+
+pub(crate) async fn check(connected: &Connected) -> Answer {
+    let findings = findings(connected).await;
     let text: Vec<_> = findings
         .iter()
         .map(|Finding { name, state, detail }| format!("{:9} {name:12} {detail}", state.text()))
         .collect();
-    let found: Vec<Value> = findings
-        .iter()
-        .map(|Finding { name, state, detail }| json!({ "name": name, "state": state.text(), "detail": detail }))
-        .collect();
     Answer {
         text: text.join("\n"),
-        json: json!({ "table": connected.name(), "checks": found }),
+        json: json!({ "table": connected.name(), "checks": json(&findings) }),
         is_well: findings.iter().all(|finding| finding.state != State::Wrong),
     }
 }

@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use aws_config::Region;
 use aws_sdk_dynamodb::Client;
 use clap::{Args, Parser, Subcommand};
-use dynamodb_web_session::{BoxError, Config, SessionManager, aws_defaults, chain, create_table};
+use dynamodb_web_session::{
+    BoxError, Config, ConfigError, SessionManager, aws_defaults, chain, create_table,
+};
 use serde_json::{Value, json};
 
 /// Commands for a session table in DynamoDB.
@@ -132,6 +134,16 @@ pub async fn main(arguments: impl IntoIterator<Item = String>) -> ExitCode {
     ExitCode::from(run(arguments).await)
 }
 
+/// What [`Command::Check`] finds for these settings: a JSON array of objects with `name`, `state` (`ok`, `wrong`, `not known`) and
+/// `detail`.
+pub async fn findings(config: Config) -> String {
+    let findings = match Connected::with(config).await {
+        Ok(connected) => check::findings(&connected).await,
+        Err(error) => vec![check::wrong("settings", chain(&error))],
+    };
+    check::json(&findings).to_string()
+}
+
 /// The table, and the client for it.
 pub(crate) struct Connected {
     client: Client,
@@ -146,13 +158,21 @@ impl Connected {
         }
         (config.endpoint_url, config.region) = (table.endpoint, table.region);
         config.validate()?;
+        Ok(Self::with(config).await?)
+    }
+
+    async fn with(config: Config) -> Result<Self, ConfigError> {
         let mut loader = aws_defaults()?;
         if let Some(region) = &config.region {
             loader = loader.region(Region::new(region.clone()));
         }
         let aws = loader.load().await;
         if aws.region().is_none() {
-            return Err("there is no Region: set AWS_REGION, or use --region".into());
+            return Err(ConfigError {
+                variable: "AWS_REGION".into(),
+                accepted: "an AWS Region, such as us-east-1".into(),
+                given: "neither set nor in the profile".into(),
+            });
         }
         let mut client = aws_sdk_dynamodb::config::Builder::from(&aws);
         if let Some(url) = &config.endpoint_url {

@@ -202,6 +202,9 @@ export class SessionManager {
 
   /** Ends one session by its loggable ID, for example from a log or a list. */
   revoke(loggableId: string | Session): Promise<void>
+
+  /** What is right and wrong with the table and with the permissions of the caller. It changes nothing. */
+  check(): Promise<Array<{ name: string; state: 'ok' | 'wrong' | 'not known'; detail: string }>>
 }
 
 /**

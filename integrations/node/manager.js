@@ -283,6 +283,10 @@ class SessionManager {
   async revoke(loggableId) {
     await this.#call('revoke', loggableIdOf(loggableId))
   }
+
+  async check() {
+    return JSON.parse(await this.#call('check'))
+  }
 }
 
 class RequestSession {

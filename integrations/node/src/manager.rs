@@ -289,6 +289,14 @@ impl NativeManager {
         self.call(env, list, |listed| listed.into_iter().map(NativeListedSession::from).collect())
     }
 
+    /// A JSON array.
+    #[napi]
+    pub fn check<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, String>> {
+        let check =
+            |sessions: SessionManager| async move { Ok(commands::findings(sessions.config().clone()).await) };
+        self.call(env, check, |findings| findings)
+    }
+
     #[napi]
     pub fn revoke_all<'env>(
         &self,

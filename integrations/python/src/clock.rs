@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use dynamodb_web_session::{Clock, SystemClock, Timestamp};
 use pyo3::prelude::*;
 
-/// See `_core.pyi`.
+#[doc = docstring!(ManualClock)]
 #[pyclass(frozen, module = "dynamodb_web_session")]
 pub(crate) struct ManualClock(pub(crate) dynamodb_web_session::ManualClock);
 
@@ -21,6 +21,7 @@ impl ManualClock {
         Self(dynamodb_web_session::ManualClock::starting_at(now))
     }
 
+    #[doc = docstring!(ManualClock::advance)]
     fn advance(&self, seconds: u64) {
         self.0.advance(seconds);
     }

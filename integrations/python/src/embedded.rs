@@ -6,7 +6,7 @@ use tokio::runtime::Builder;
 
 use crate::connection::InProcess;
 
-/// See `_core.pyi`.
+#[doc = docstring!(EmbeddedDynamoDb)]
 #[pyclass(frozen, module = "dynamodb_web_session.embedded")]
 pub(crate) struct EmbeddedDynamoDb {
     #[pyo3(get)]

@@ -11,7 +11,7 @@ use crate::plain;
 /// JSON text as it goes into the table and comes from there.
 pub(crate) type Text = Box<RawValue>;
 
-/// See `_core.pyi`.
+#[doc = docstring!(RawJson)]
 #[pyclass(frozen, module = "dynamodb_web_session")]
 pub(crate) struct RawJson(Text);
 

@@ -3,6 +3,11 @@
 //! Python calls the verbs of the crate's `SessionManager`. What is here only translates: arguments, JSON, errors, and how a
 //! Python program waits.
 
+#[macro_use]
+mod docs {
+    include!(concat!(env!("OUT_DIR"), "/docs.rs"));
+}
+
 mod clock;
 mod command;
 mod connection;

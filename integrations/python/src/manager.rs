@@ -26,11 +26,11 @@ pub(crate) struct Verbs {
     is_async: bool,
 }
 
-/// See `_core.pyi`.
+#[doc = docstring!(SessionManager)]
 #[pyclass(frozen, subclass, extends = Verbs, module = "dynamodb_web_session")]
 pub(crate) struct SessionManager;
 
-/// See `_core.pyi`.
+#[doc = docstring!(AsyncSessionManager)]
 #[pyclass(frozen, subclass, extends = Verbs, module = "dynamodb_web_session")]
 pub(crate) struct AsyncSessionManager;
 
@@ -155,21 +155,25 @@ fn none(py: Python<'_>, (): ()) -> PyResult<Py<PyAny>> {
 
 #[pymethods]
 impl Verbs {
+    #[doc = docstring!(SessionManager::idle_timeout_seconds)]
     #[getter]
     fn idle_timeout_seconds(&self) -> u64 {
         self.connection.config().default_timeouts().idle_seconds
     }
 
+    #[doc = docstring!(SessionManager::absolute_timeout_seconds)]
     #[getter]
     fn absolute_timeout_seconds(&self) -> u64 {
         self.connection.config().default_timeouts().absolute_seconds
     }
 
+    #[doc = docstring!(SessionManager::max_timeout_seconds)]
     #[getter]
     fn max_timeout_seconds(&self) -> u64 {
         self.connection.config().max_timeout_seconds
     }
 
+    #[doc = docstring!(SessionManager::create)]
     #[pyo3(signature = (data = None, *, subject = None, idle_timeout_seconds = None, absolute_timeout_seconds = None))]
     fn create<'py>(
         &self,
@@ -190,18 +194,21 @@ impl Verbs {
         self.call(py, create, created)
     }
 
+    #[doc = docstring!(SessionManager::load)]
     fn load<'py>(&self, py: Python<'py>, id: Named<'py>) -> PyResult<Bound<'py, PyAny>> {
         let id = id.id();
         let load = |sessions: Sessions| async move { sessions.load(&id).await };
         self.call(py, load, session_or_none)
     }
 
+    #[doc = docstring!(SessionManager::peek)]
     fn peek<'py>(&self, py: Python<'py>, id: Named<'py>) -> PyResult<Bound<'py, PyAny>> {
         let id = id.id();
         let peek = |sessions: Sessions| async move { sessions.peek(&id).await };
         self.call(py, peek, session_or_none)
     }
 
+    #[doc = docstring!(SessionManager::save)]
     fn save<'py>(&self, session: &Bound<'py, Session>) -> PyResult<Bound<'py, PyAny>> {
         let save = |sessions: Sessions, mut session: shared::Session<Text>| async move {
             sessions.save(&mut session).await?;
@@ -210,6 +217,7 @@ impl Verbs {
         self.save_with(session, save)
     }
 
+    #[doc = docstring!(SessionManager::save_if_unchanged)]
     fn save_if_unchanged<'py>(&self, session: &Bound<'py, Session>) -> PyResult<Bound<'py, PyAny>> {
         let save = |sessions: Sessions, mut session: shared::Session<Text>| async move {
             sessions.save_if_unchanged(&mut session).await?;
@@ -218,6 +226,7 @@ impl Verbs {
         self.save_with(session, save)
     }
 
+    #[doc = docstring!(SessionManager::update)]
     #[pyo3(signature = (id, *, data = None, idle_timeout_seconds = None, absolute_timeout_seconds = None, if_match = None))]
     fn update<'py>(
         &self,
@@ -240,6 +249,7 @@ impl Verbs {
         self.call(py, update, |py, etag| etag.as_str().into_py_any(py))
     }
 
+    #[doc = docstring!(SessionManager::log_in)]
     #[pyo3(signature = (id, subject, *, data = None, data_if_new = None, idle_timeout_seconds = None, absolute_timeout_seconds = None, if_match = None))]
     #[allow(clippy::too_many_arguments, reason = "they are keyword arguments")]
     fn log_in<'py>(
@@ -268,6 +278,7 @@ impl Verbs {
         })
     }
 
+    #[doc = docstring!(SessionManager::renew)]
     #[pyo3(signature = (id, *, data = None, if_match = None))]
     fn renew<'py>(
         &self,
@@ -283,6 +294,7 @@ impl Verbs {
         self.call(py, renew, session_or_none)
     }
 
+    #[doc = docstring!(SessionManager::clear)]
     #[pyo3(signature = (id, *, if_match = None))]
     fn clear<'py>(
         &self,
@@ -295,6 +307,7 @@ impl Verbs {
         self.call_as(py, Interrupted::Finishes, clear, |py, is_ended| is_ended.into_py_any(py))
     }
 
+    #[doc = docstring!(SessionManager::sessions_of)]
     fn sessions_of<'py>(&self, py: Python<'py>, subject: SubjectArgument) -> PyResult<Bound<'py, PyAny>> {
         let subject = subject.0;
         let list = |sessions: Sessions| async move { sessions.sessions_of(&subject).await };
@@ -304,6 +317,18 @@ impl Verbs {
         })
     }
 
+    #[doc = docstring!(SessionManager::check)]
+    fn check<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let check =
+            |sessions: Sessions| async move { Ok(commands::findings(sessions.config().clone()).await) };
+        self.call(py, check, |py, findings: String| {
+            let findings: Text =
+                serde_json::from_str(&findings).map_err(|error| PyValueError::new_err(error.to_string()))?;
+            Ok(json::decode(py, &findings)?.unbind())
+        })
+    }
+
+    #[doc = docstring!(SessionManager::revoke_all)]
     #[pyo3(signature = (subject, *, except_ = None))]
     fn revoke_all<'py>(
         &self,
@@ -317,6 +342,7 @@ impl Verbs {
         self.call_as(py, Interrupted::Finishes, revoke, none)
     }
 
+    #[doc = docstring!(SessionManager::revoke)]
     fn revoke<'py>(&self, py: Python<'py>, loggable_id: Named<'py>) -> PyResult<Bound<'py, PyAny>> {
         let id = loggable_id.loggable_id()?;
         let revoke = |sessions: Sessions| async move { sessions.revoke(&id).await };

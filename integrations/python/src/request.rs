@@ -16,7 +16,7 @@ use crate::manager::{SubjectArgument, Verbs};
 use crate::session::Session;
 use crate::settings::Seconds;
 
-/// See `_core.pyi`.
+#[doc = docstring!(RequestSession)]
 #[pyclass(frozen, module = "dynamodb_web_session")]
 pub(crate) struct RequestSession {
     sessions: Py<Verbs>,
@@ -78,7 +78,7 @@ impl RequestSession {
         Self { sessions, cookie, path, is_opaque, request: Arc::default(), seen: Arc::default() }
     }
 
-    /// The same session, with calls through another manager.
+    #[doc = docstring!(RequestSession::through)]
     fn through(&self, sessions: Py<Verbs>) -> Self {
         Self {
             sessions,
@@ -90,38 +90,45 @@ impl RequestSession {
         }
     }
 
-    /// The session as this request knows it.
+    #[doc = docstring!(RequestSession::session)]
     #[getter]
     fn session(&self) -> Option<Session> {
         self.seen().session.clone().map(|session| Session::new(session, false))
     }
 
+    #[doc = docstring!(RequestSession::is_superseded)]
     #[getter]
     fn is_superseded(&self) -> bool {
         self.seen().is_superseded
     }
 
+    #[doc = docstring!(RequestSession::has_failed)]
     #[getter]
     fn has_failed(&self) -> bool {
         self.seen().has_failed
     }
 
+    #[doc = docstring!(RequestSession::keep_alive)]
     fn keep_alive(&self, keeps_alive: bool) {
         self.seen().keeps_alive = Some(keeps_alive);
     }
 
+    #[doc = docstring!(RequestSession::cleared)]
     fn cleared(&self) {
         self.seen().is_cleared = true;
     }
 
+    #[doc = docstring!(RequestSession::open)]
     fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.step(py, Step::Open, session_or_none)
     }
 
+    #[doc = docstring!(RequestSession::reload)]
     fn reload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.step(py, Step::Reload, session_or_none)
     }
 
+    #[doc = docstring!(RequestSession::log_in)]
     #[pyo3(signature = (subject, data, changes, lifetime = None))]
     fn log_in<'py>(
         &self,
@@ -140,19 +147,23 @@ impl RequestSession {
         self.step(py, step?, session_or_none)
     }
 
+    #[doc = docstring!(RequestSession::refuse)]
     fn refuse(&self) {
         let mut seen = self.seen();
         (seen.is_refused, seen.has_failed) = (true, true);
     }
 
+    #[doc = docstring!(RequestSession::renew)]
     fn renew<'py>(&self, py: Python<'py>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         self.step(py, Step::Renew { data: json::encode(data)? }, session_or_none)
     }
 
+    #[doc = docstring!(RequestSession::log_out)]
     fn log_out<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.step(py, Step::LogOut, |py, _, _| Ok(py.None()))
     }
 
+    #[doc = docstring!(RequestSession::begin)]
     #[pyo3(signature = (data, lifetime = None))]
     fn begin<'py>(
         &self,
@@ -164,6 +175,7 @@ impl RequestSession {
         self.step(py, step, session_or_none)
     }
 
+    #[doc = docstring!(RequestSession::finish)]
     #[pyo3(signature = (data, lifetime = None, refresh = "never"))]
     fn finish<'py>(
         &self,
@@ -240,34 +252,40 @@ fn session_or_none(py: Python<'_>, _: web::Cookie, seen: &Seen) -> PyResult<Py<P
     }
 }
 
-/// See `_core.pyi`.
+#[doc = docstring!(Cookie)]
 #[pyclass(frozen, get_all, module = "dynamodb_web_session")]
 pub(crate) struct Cookie {
+    #[doc = docstring!(Cookie::value)]
     value: Option<String>,
+    #[doc = docstring!(Cookie::max_age)]
     max_age: u64,
 }
 
-/// See `_core.pyi`.
+#[doc = docstring!(Lifetime)]
 #[pyclass(frozen, module = "dynamodb_web_session")]
 pub(crate) struct Lifetime(web::Lifetime);
 
 #[pymethods]
 impl Lifetime {
+    #[doc = docstring!(Lifetime::default)]
     #[staticmethod]
     fn default() -> Self {
         Self(web::Lifetime::Default)
     }
 
+    #[doc = docstring!(Lifetime::at_most)]
     #[staticmethod]
     fn at_most(seconds: Seconds) -> Self {
         Self(web::Lifetime::AtMost(seconds.0))
     }
 
+    #[doc = docstring!(Lifetime::seconds)]
     #[staticmethod]
     fn seconds(seconds: Seconds) -> Self {
         Self(web::Lifetime::Seconds(seconds.0))
     }
 
+    #[doc = docstring!(Lifetime::until)]
     #[staticmethod]
     fn until(moment: SystemTime) -> Self {
         let seconds = moment.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -8,13 +8,13 @@ use pyo3::prelude::*;
 use crate::json::{self, Text};
 use crate::settings::Seconds;
 
-/// See `_core.pyi`.
+#[doc = docstring!(Session)]
 #[pyclass(module = "dynamodb_web_session")]
 pub(crate) struct Session {
     inner: shared::Session<Text>,
     /// What the text stands for, from the first use on. The program may change it.
     data: Option<Py<PyAny>>,
-    /// Whether the call that returned it has created it.
+    #[doc = docstring!(Session::is_new)]
     #[pyo3(get)]
     is_new: bool,
 }
@@ -49,41 +49,49 @@ impl Session {
 
 #[pymethods]
 impl Session {
+    #[doc = docstring!(Session::id)]
     #[getter]
     fn id(&self) -> &str {
         self.inner.id().expose()
     }
 
+    #[doc = docstring!(Session::loggable_id)]
     #[getter]
     fn loggable_id(&self) -> &str {
         self.inner.loggable_id().as_str()
     }
 
+    #[doc = docstring!(Session::subject)]
     #[getter]
     fn subject(&self) -> Option<&str> {
         self.inner.subject().map(shared::Subject::as_str)
     }
 
+    #[doc = docstring!(Session::created)]
     #[getter]
     fn created(&self) -> SystemTime {
         self.inner.created().into()
     }
 
+    #[doc = docstring!(Session::expires)]
     #[getter]
     fn expires(&self) -> SystemTime {
         self.inner.expires().into()
     }
 
+    #[doc = docstring!(Session::idle_deadline)]
     #[getter]
     fn idle_deadline(&self) -> SystemTime {
         self.inner.idle_deadline().into()
     }
 
+    #[doc = docstring!(Session::absolute_deadline)]
     #[getter]
     fn absolute_deadline(&self) -> SystemTime {
         self.inner.absolute_deadline().into()
     }
 
+    #[doc = docstring!(Session::etag)]
     #[getter]
     fn etag(&self) -> &str {
         self.inner.etag().as_str()
@@ -127,6 +135,7 @@ impl Session {
         self.data = Some(data);
     }
 
+    #[doc = docstring!(Session::json)]
     #[getter]
     fn json(session: &Bound<'_, Self>) -> PyResult<String> {
         Ok(Self::encoded(session)?.data.get().to_owned())
@@ -137,12 +146,15 @@ impl Session {
     }
 }
 
-/// See `_core.pyi`.
+#[doc = docstring!(ListedSession)]
 #[pyclass(frozen, get_all, module = "dynamodb_web_session")]
 pub(crate) struct ListedSession {
+    #[doc = docstring!(ListedSession::loggable_id)]
     loggable_id: String,
     created: SystemTime,
+    #[doc = docstring!(ListedSession::last_used)]
     last_used: SystemTime,
+    #[doc = docstring!(ListedSession::expires)]
     expires: SystemTime,
 }
 

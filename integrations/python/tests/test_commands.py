@@ -71,3 +71,43 @@ def test_the_fixture_leads_an_application_to_a_table_and_a_clock(session_table: 
 
 def test_each_test_has_an_empty_table(session_table: SessionTable) -> None:
     assert SessionManager().sessions_of("alice") == []
+
+
+def test_an_application_can_ask_what_is_wrong(table: Table) -> None:
+    found = {finding["name"]: finding["state"] for finding in SessionManager(**table.settings()).check()}
+    assert found["table"] == found["key"] == found["PutItem"] == "ok"
+    missing = SessionManager(**table.settings() | {"table_name": "no-such-table"}).check()
+    assert [(finding["name"], finding["state"]) for finding in missing] == [("table", "wrong")]
+
+
+SYSTEM_CHECKS = """
+import sys
+import django
+from django.conf import settings
+from django.core.management import call_command
+
+settings.configure(
+    INSTALLED_APPS=["dynamodb_web_session"],
+    SESSION_ENGINE="dynamodb_web_session.django",
+    DYNAMODB_SESSION=eval(sys.argv[1]),
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+)
+django.setup()
+call_command("check", *sys.argv[2:])
+"""
+
+
+def system_checks(table: Table, settings: dict[str, object], *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", SYSTEM_CHECKS, repr(settings), *arguments]
+    return subprocess.run(program, env=table.environment(), capture_output=True, text=True, timeout=60)
+
+
+def test_djangos_system_checks_look_at_the_settings_and_if_asked_at_the_table(table: Table) -> None:
+    good: dict[str, object] = {"table_name": table.name}
+    absent = good | {"table_name": "no-such-table"}
+    assert system_checks(table, good, "--database", "default").returncode == 0
+    wrong = system_checks(table, good | {"idle_timeout_seconds": 0})
+    assert wrong.returncode == 1 and "E001" in wrong.stderr and "SESSION_IDLE_TIMEOUT_SECONDS" in wrong.stderr
+    assert system_checks(table, absent).returncode == 0
+    wrong = system_checks(table, absent, "--database", "default")
+    assert wrong.returncode == 1 and "E002" in wrong.stderr and "no-such-table" in wrong.stderr

@@ -123,6 +123,13 @@ class Session:
     def json(self) -> str:
         """The data as JSON text."""
 
+class Finding(TypedDict):
+    """What ``check`` has found: something of the table, or a permission."""
+
+    name: str
+    state: Literal["ok", "wrong", "not known"]
+    detail: str
+
 @final
 class ListedSession:
     """A live session in the list of its subject's sessions."""
@@ -255,6 +262,9 @@ class SessionManager:
     def revoke(self, loggable_id: str | Session) -> None:
         """Ends one session by its loggable ID, for example from a log or a list."""
 
+    def check(self) -> list[Finding]:
+        """What is right and wrong with the table and with the permissions of the caller. It changes nothing."""
+
 class AsyncSessionManager:
     """The methods of ``SessionManager``, as coroutines for ``asyncio``. Calls of any number of tasks share one thread.
 
@@ -306,6 +316,7 @@ class AsyncSessionManager:
     def sessions_of(self, subject: User) -> Call[list[ListedSession]]: ...
     def revoke_all(self, subject: User, *, except_: str | Session | None = None) -> Call[None]: ...
     def revoke(self, loggable_id: str | Session) -> Call[None]: ...
+    def check(self) -> Call[list[Finding]]: ...
 
 @final
 class RequestSession:
