@@ -1,12 +1,7 @@
 'use strict'
 // The errors of this package. Each has a `code`; none holds a session ID or data.
 
-class SessionError extends Error {
-  constructor(message, options) {
-    super(message, options)
-    this.name = this.constructor.name
-  }
-}
+class SessionError extends Error {}
 SessionError.prototype.code = 'INTERNAL'
 
 class NotFoundError extends SessionError {}
@@ -45,7 +40,7 @@ CorruptRecordError.prototype.code = 'CORRUPT_RECORD'
 class ConfigurationError extends SessionError {}
 ConfigurationError.prototype.code = 'CONFIGURATION'
 
-const classes = [
+const classes = {
   SessionError,
   NotFoundError,
   ChangedError,
@@ -59,7 +54,10 @@ const classes = [
   MisconfiguredError,
   CorruptRecordError,
   ConfigurationError,
-]
+}
+
+// Not from the classes themselves: a bundler may rename them.
+for (const [name, each] of Object.entries(classes)) each.prototype.name = name
 
 /** Status and text of the response to a request whose session could not be stored, by the code of the error. */
 const ANSWERS = {
@@ -74,8 +72,8 @@ const ANSWERS = {
 function translated(error) {
   const [, code, message] = /^([A-Z_]+): ([^]*)$/.exec(error.message) ?? []
   if (code === 'INVALID_ARGUMENT') return new TypeError(message)
-  const found = classes.find((each) => each.prototype.code === code)
+  const found = Object.values(classes).find((each) => each.prototype.code === code)
   return found ? new found(message) : error
 }
 
-module.exports = { ANSWERS, translated, ...Object.fromEntries(classes.map((each) => [each.name, each])) }
+module.exports = { ANSWERS, translated, ...classes }

@@ -2,7 +2,7 @@
 // A store for express-session.
 
 const { ANSWERS, NotFoundError } = require('./errors.js')
-const { SessionManager, subjectOf } = require('./manager.js')
+const { SessionManager, fixationWarning, subjectOf } = require('./manager.js')
 
 /** Marks what `get` returns, until express-session makes its own object of it. */
 const LOADED = Symbol('loaded')
@@ -20,7 +20,7 @@ function expressStore(session, { sessions, subject = () => undefined } = {}) {
     #known = new WeakMap()
     /** IDs of requests that came with one from before a renewal, until express-session has made a new session for them. */
     #superseded = new Set()
-    #warned = false
+    #warn = fixationWarning('call logIn, or request.session.regenerate before')
 
     get sessions() {
       return manager
@@ -83,14 +83,14 @@ function expressStore(session, { sessions, subject = () => undefined } = {}) {
       const said = subjectOf(subject(data))
       const change = said === known.said ? undefined : (said ?? '')
       if (change && !known.isNew) this.#warn()
-      const maxAge = await known.request.finish(textOf(data), {
+      const cookie = await known.request.finish(textOf(data), {
         lifetime: lifetimeOf(data.cookie),
         subject: change,
         keepsAlive: known.keepsAlive,
       })
       known.said = said
       known.isNew = false
-      return maxAge !== undefined
+      return cookie?.id !== undefined
     }
 
     /** For programs that write a session which they did not load as a request: the ID may be a new one, also when they write twice. */
@@ -99,15 +99,6 @@ function expressStore(session, { sessions, subject = () => undefined } = {}) {
       await opened.open()
       const { isSuperseded, record } = opened
       await this.#store({ request: opened, isSuperseded, isNew: true, said: record?.subject, keepsAlive: true }, data)
-    }
-
-    #warn() {
-      if (this.#warned) return
-      this.#warned = true
-      process.emitWarning(
-        'a session got a user and kept its ID, which somebody may have planted: call logIn, or request.session.regenerate before',
-        { type: 'SecurityWarning', code: 'DYNAMODB_WEB_SESSION_FIXATION' },
-      )
     }
 
     destroy(id, callback) {

@@ -203,6 +203,10 @@ export class SessionManager {
   /** Ends one session by its loggable ID, for example from a log or a list. */
   revoke(loggableId: string | Session): Promise<void>
 
+  /** The timeouts of the settings. */
+  readonly idleTimeoutSeconds: number
+  readonly maxTimeoutSeconds: number
+
   /** What is right and wrong with the table and with the permissions of the caller. It changes nothing. */
   check(): Promise<Array<{ name: string; state: 'ok' | 'wrong' | 'not known'; detail: string }>>
 }
@@ -272,3 +276,61 @@ export class MisconfiguredError extends SessionError {}
 export class CorruptRecordError extends SessionError {}
 /** A setting is not accepted. The message names it by its environment variable, and says what it accepts. */
 export class ConfigurationError extends SessionError {}
+
+/** The cookie's name and attributes. By default `__Host-id`, with Secure, HttpOnly, Path=/ and SameSite=Lax; for http `id`. */
+export interface CookieOptions {
+  name?: string
+  secure?: boolean
+  sameSite?: 'Lax' | 'Strict' | 'None'
+}
+
+/** The session of one request. */
+export interface FetchSession<Data = Record<string, any>> {
+  /** Change it as you like; `commit` stores it. */
+  data: Data
+  /** Whose session it is: what `logIn` was given, as a text. */
+  readonly user: string | undefined
+  /** The session in the table. undefined: there is none, or not yet. */
+  readonly record: Session | undefined
+  /** The seconds that session and cookie live without use, if the cookie outlives the browser. Set it for "remember me". */
+  maxAge: number | undefined
+  /** Whether this request is a use of the session. A poll should not be one. */
+  keepsAlive: boolean
+  /**
+   * Logs a user in: the session gets a new ID and the changes, and is the user's from then on, all in one transaction. When it
+   * fails, the user is not logged in, and nothing of this request is stored.
+   */
+  logIn(user: User, changes?: Partial<Data>): Promise<void>
+  /** Ends the session. What is put into `data` afterwards is a new one. */
+  logOut(): Promise<void>
+}
+
+/** Sessions for everything with `Request` and `Response`: Hono, Next.js route handlers, SvelteKit, React Router, `fetch` handlers. */
+export function fetchSessions(options?: { sessions?: SessionManager; cookie?: CookieOptions }): {
+  readonly sessions: SessionManager
+  /** The session of a request, which may also be its headers or the text of its Cookie header. */
+  getSession<Data = Record<string, any>>(
+    request: { headers: { get(name: string): string | null }; url?: string } | { get(name: string): string | null } | string | null | undefined,
+  ): Promise<FetchSession<Data>>
+  /**
+   * Stores what the request has changed, and returns the value of the response's Set-Cookie header. undefined: the response sets
+   * none. Call it once, after the handler and before the response.
+   */
+  commit(session: FetchSession): Promise<string | undefined>
+  /** Ends the session, and returns the value of the Set-Cookie header. */
+  destroy(session: FetchSession): Promise<string | undefined>
+}
+
+/**
+ * For React Router's and Remix's `createSessionStorage({ cookie, ...sessionStorage() })`, whose interface keeps the ID of a session
+ * for good: begin another session for a login, or use `fetchSessions`. `subject` says whose a session is, from its data.
+ */
+export function sessionStorage<Data = Record<string, any>>(options?: {
+  sessions?: SessionManager
+  subject?: (data: Partial<Data>) => User | undefined | null
+}): {
+  createData(data: Partial<Data>, expires?: Date): Promise<string>
+  readData(id: string): Promise<Partial<Data> | null>
+  updateData(id: string, data: Partial<Data>, expires?: Date): Promise<void>
+  deleteData(id: string): Promise<void>
+}

@@ -17,6 +17,7 @@ const {
   ConfigurationError,
 } = require('./errors.js')
 const { expressStore, logIn } = require('./express.js')
+const { fetchSessions, sessionStorage } = require('./fetch.js')
 const { ManualClock, RawJson, Session, SessionManager, serveEmbeddedDynamoDb } = require('./manager.js')
 
 // One by one, so that `import { SessionManager }` finds them.
@@ -28,6 +29,8 @@ module.exports = {
   serveEmbeddedDynamoDb,
   expressStore,
   logIn,
+  fetchSessions,
+  sessionStorage,
   SessionError,
   NotFoundError,
   ChangedError,

@@ -174,6 +174,11 @@ function texts({ clock, ...settings }) {
   return given
 }
 
+/** What this package reads of process.env, which a worker and jest have their own of. */
+function environment() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => /^(SESSION|AWS)_/.test(name)))
+}
+
 /** Whose session it is, as a text: numbers, UUIDs and ObjectIds are what String() makes of them. undefined: nobody's. */
 function subjectOf(user) {
   return user === undefined || user === null || user === '' ? undefined : String(user)
@@ -195,7 +200,7 @@ class SessionManager {
 
   constructor(settings = {}) {
     try {
-      this.#native = new native.NativeManager(texts(settings), settings.clock)
+      this.#native = new native.NativeManager(texts(settings), environment(), settings.clock)
     } catch (error) {
       throw translated(error)
     }
@@ -229,6 +234,10 @@ class SessionManager {
   /** Whether requests with this path do not keep a session alive: the setting `passivePaths`. */
   isPassive(path) {
     return this.#native.isPassive(path)
+  }
+
+  get idleTimeoutSeconds() {
+    return this.#native.idleTimeoutSeconds
   }
 
   get maxTimeoutSeconds() {
@@ -289,6 +298,19 @@ class SessionManager {
   }
 }
 
+/** Warns once. */
+function fixationWarning(advice) {
+  let isGiven = false
+  return () => {
+    if (isGiven) return
+    isGiven = true
+    process.emitWarning(`a session got a user and kept its ID, which somebody may have planted: ${advice}`, {
+      type: 'SecurityWarning',
+      code: 'DYNAMODB_WEB_SESSION_FIXATION',
+    })
+  }
+}
+
 class RequestSession {
   #native
   #given
@@ -316,13 +338,22 @@ class RequestSession {
     this.record = record ? new Session(record, false) : undefined
   }
 
+  /** A lifetime is a number of seconds, `'keep'` or undefined: as long as the settings say. */
   async logIn(user, json, changes, lifetime) {
     this.#took(await this.#call('logIn', requireSubject(user), json, toJson(changes), lifetime))
   }
 
-  /** Returns what is left of the session in seconds, if the response may set its cookie. */
-  async finish(json, { lifetime, subject, keepsAlive = true }) {
-    return (await this.#call('finish', { json, lifetime, subject, keepsAlive })) ?? undefined
+  async logOut() {
+    await this.#call('logOut')
+    this.#took(undefined)
+  }
+
+  /**
+   * Stores what has changed, and returns the cookie that the response may set: `id` and `maxAge`, what is left of the session in
+   * seconds. Without an ID the cookie is deleted; undefined: it is left alone.
+   */
+  async finish(json, { lifetime, subject, keepsAlive = true, refreshes = true }) {
+    return (await this.#call('finish', { json, lifetime, subject, keepsAlive, refreshes })) ?? undefined
   }
 }
 
@@ -336,6 +367,7 @@ module.exports = {
   RawJson,
   Session,
   SessionManager,
+  fixationWarning,
   serveEmbeddedDynamoDb,
   subjectOf,
 }

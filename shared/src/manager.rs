@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Credentials;
 use serde::Serialize;
 
 use crate::call::Call;
@@ -38,7 +39,7 @@ impl SessionManager {
     /// The first setting in `config` that is not accepted. There is no Region.
     pub async fn connect(config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
-        Self::new(client::from_aws_config(&config).await?, config)
+        Self::new(client::from_aws_config(&config, None).await?, config)
     }
 
     /// Uses your client; `config.endpoint_url` and `config.region` have no effect.
@@ -59,7 +60,15 @@ impl SessionManager {
     /// # Errors
     /// The first setting in `config` that is not accepted.
     pub fn lazy(config: Config) -> Result<Self, ConfigError> {
-        Self::over(Connection::lazy(config.clone()), config)
+        Self::over(Connection::lazy(config.clone(), None), config)
+    }
+
+    /// As [`lazy`](Self::lazy), with these credentials instead of those that the SDK would find.
+    ///
+    /// # Errors
+    /// The first setting in `config` that is not accepted.
+    pub fn lazy_with_credentials(config: Config, credentials: Credentials) -> Result<Self, ConfigError> {
+        Self::over(Connection::lazy(config.clone(), Some(credentials)), config)
     }
 
     fn over(connection: Connection, config: Config) -> Result<Self, ConfigError> {

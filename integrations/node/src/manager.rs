@@ -11,9 +11,9 @@ use napi::Env;
 use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
 use napi_derive::napi;
 
-use crate::errors::{configuration, invalid_argument, session as failed};
+use crate::errors::{invalid_argument, session as failed};
 use crate::session::{NativeListedSession, NativeSession, Text, text};
-use crate::settings;
+use crate::settings::{self, Environment};
 
 /// A clock that a test moves.
 #[napi]
@@ -117,10 +117,14 @@ impl NativeManager {
 
 #[napi]
 impl NativeManager {
+    /// `environment` has the variables `SESSION_…` and `AWS_…` of `process.env`.
     #[napi(constructor)]
-    pub fn new(given: HashMap<String, String>, clock: Option<&ManualClock>) -> napi::Result<Self> {
-        let sessions =
-            SessionManager::lazy(settings::config(given)?).map_err(|error| configuration(&error))?;
+    pub fn new(
+        given: HashMap<String, String>,
+        environment: HashMap<String, String>,
+        clock: Option<&ManualClock>,
+    ) -> napi::Result<Self> {
+        let sessions = settings::manager(given, &Environment(environment))?;
         Ok(Self {
             sessions: match clock {
                 Some(clock) => sessions.with_clock(clock.0.clone()),
@@ -132,6 +136,11 @@ impl NativeManager {
     #[napi]
     pub fn is_passive(&self, path: String) -> bool {
         self.sessions.config().is_passive(&path)
+    }
+
+    #[napi(getter)]
+    pub fn idle_timeout_seconds(&self) -> f64 {
+        self.sessions.config().default_timeouts().idle_seconds as f64
     }
 
     #[napi(getter)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dynamodb_web_session::web::{Cookie, CookieRefresh, Lifetime, RequestSession};
 use dynamodb_web_session::{Error, SubjectChange};
 use napi::Env;
-use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
+use napi::bindgen_prelude::{Either, PromiseRaw, ToNapiValue};
 use napi_derive::napi;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -44,12 +44,23 @@ impl Opened {
 pub struct End {
     /// The data as it is to be.
     pub json: String,
-    /// The seconds that the session lives without use. Absent: as long as the settings say.
-    pub lifetime: Option<f64>,
+    /// The seconds that the session lives without use, or `keep`. Absent: as long as the settings say.
+    pub lifetime: Option<Either<f64, String>>,
     /// Whose session it is, if that has changed; an empty text: nobody's.
     pub subject: Option<String>,
     /// Whether the request is a use of the session.
     pub keeps_alive: bool,
+    /// Whether the cookie is set anew whenever the session's life was extended.
+    pub refreshes: bool,
+}
+
+/// What a response does with the cookie.
+#[napi(object)]
+pub struct NativeCookie {
+    /// The session ID. Absent: the cookie is deleted.
+    pub id: Option<String>,
+    /// What is left of the session, in seconds.
+    pub max_age: f64,
 }
 
 #[napi]
@@ -83,7 +94,7 @@ impl NativeRequest {
         user: String,
         json: String,
         changes: String,
-        lifetime: Option<f64>,
+        lifetime: Option<Either<f64, String>>,
     ) -> napi::Result<PromiseRaw<'env, Option<NativeSession>>> {
         let (subject, json, changes) = (subject(user)?, text(json)?, text(changes)?);
         self.run(env, move |mut request| async move {
@@ -97,9 +108,13 @@ impl NativeRequest {
         self.run(env, |mut request| async move { request.log_out().await })
     }
 
-    /// Stores what has changed. Returns what is left of the session in seconds, if this request may set its cookie.
+    /// Stores what has changed. Returns the cookie that the response may set.
     #[napi]
-    pub fn finish<'env>(&self, env: &'env Env, end: End) -> napi::Result<PromiseRaw<'env, Option<f64>>> {
+    pub fn finish<'env>(
+        &self,
+        env: &'env Env,
+        end: End,
+    ) -> napi::Result<PromiseRaw<'env, Option<NativeCookie>>> {
         let json = text(end.json)?;
         let change = match end.subject {
             None => SubjectChange::Keep,
@@ -109,10 +124,13 @@ impl NativeRequest {
         self.run(env, move |mut request| async move {
             request.keep_alive(end.keeps_alive);
             request.set_subject(change);
-            let cookie = request.finish(json.get(), lifetime_of(end.lifetime), CookieRefresh::OnUse).await?;
-            Ok(match cookie {
-                Cookie::Set { max_age_seconds, .. } => Some(max_age_seconds as f64),
-                Cookie::Leave | Cookie::Delete => None,
+            let refresh = if end.refreshes { CookieRefresh::OnUse } else { CookieRefresh::Never };
+            Ok(match request.finish(json.get(), lifetime_of(end.lifetime), refresh).await? {
+                Cookie::Set { id, max_age_seconds } => {
+                    Some(NativeCookie { id: Some(id.expose().to_owned()), max_age: max_age_seconds as f64 })
+                }
+                Cookie::Delete => Some(NativeCookie { id: None, max_age: 0.0 }),
+                Cookie::Leave => None,
             })
         })
     }
@@ -136,6 +154,10 @@ impl NativeRequest {
 }
 
 /// A part of a second is a whole one.
-fn lifetime_of(seconds: Option<f64>) -> Lifetime {
-    seconds.map_or(Lifetime::Default, |seconds| Lifetime::Seconds(seconds.ceil() as u64))
+fn lifetime_of(lifetime: Option<Either<f64, String>>) -> Lifetime {
+    match lifetime {
+        Some(Either::A(seconds)) => Lifetime::Seconds(seconds.ceil() as u64),
+        Some(Either::B(_)) => Lifetime::Keep,
+        None => Lifetime::Default,
+    }
 }

@@ -9,7 +9,7 @@ const { promisify } = require('node:util')
 const { startTable } = require('./table.js')
 
 const README = process.env.README ?? `${__dirname}/../README.md`
-const [EXPRESS, PLAIN] = [...fs.readFileSync(README, 'utf8').matchAll(/^```js\n([^]*?)^```/gm)].map(([, code]) => code)
+const [EXPRESS, PLAIN, FETCH] = [...fs.readFileSync(README, 'utf8').matchAll(/^```js\n([^]*?)^```/gm)].map(([, code]) => code)
 
 let table
 before(async () => {
@@ -38,4 +38,11 @@ test('the Express application', async () => {
   const everywhere = await fetch(`${url}/everywhere`, { method: 'POST', headers: { ...headers, cookie: cookie.split(';')[0] } })
   assert.equal(await everywhere.text(), 'good bye')
   assert.deepEqual(await store.sessions.sessionsOf('alice'), [])
+})
+
+test('the login with Request and Response', async () => {
+  const { login, getSession } = new Function('require', `${FETCH}; return { login, getSession }`)(require)
+  const response = await login(new Request('https://shop.example/login', { method: 'POST' }))
+  const session = await getSession(response.headers.get('set-cookie').split(';')[0])
+  assert.equal(session.user, 'alice')
 })

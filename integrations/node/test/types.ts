@@ -1,7 +1,7 @@
 // Compiled, not run: the types of what programs write.
 import session = require('express-session')
 import express = require('express')
-import { NotFoundError, RawJson, Session, SessionManager, expressStore, logIn } from 'dynamodb-web-session'
+import { NotFoundError, RawJson, Session, SessionManager, expressStore, fetchSessions, logIn } from 'dynamodb-web-session'
 
 declare module 'express-session' {
   interface SessionData {
@@ -32,4 +32,12 @@ const login: express.RequestHandler = async (request) => {
   await logIn(request, 7, { user: 'alice' })
   await store.logOutEverywhere(7n, { except: request })
 }
-void [use, middleware, login]
+const { getSession, commit } = fetchSessions({ cookie: { secure: false } })
+async function handle(request: Request): Promise<Response> {
+  const session = await getSession<{ cart: string[] }>(request)
+  session.data.cart.push('apple')
+  await session.logIn('alice', { cart: [] })
+  const cookie: string | undefined = await commit(session)
+  return new Response(null, { headers: cookie ? { 'set-cookie': cookie } : {} })
+}
+void [use, middleware, login, handle]

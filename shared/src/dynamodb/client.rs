@@ -10,7 +10,7 @@ use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{ReconnectMode, RetryConfig};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{Builder, StalledStreamProtectionConfig};
+use aws_sdk_dynamodb::config::{Builder, Credentials, StalledStreamProtectionConfig};
 
 use tokio::sync::OnceCell;
 
@@ -41,11 +41,12 @@ impl Connection {
         Self { client: Arc::new(OnceCell::new_with(Some(client.clone()))), connect: None }
     }
 
-    /// Connects at the first call, with the AWS SDK's own settings except where `config` says otherwise.
-    pub(crate) fn lazy(config: Config) -> Self {
+    /// Connects at the first call, with the AWS SDK's own settings except where `config` says otherwise, and with these credentials if
+    /// there are any.
+    pub(crate) fn lazy(config: Config, credentials: Option<Credentials>) -> Self {
         let connect = move || -> Pin<Box<dyn Future<Output = _> + Send>> {
-            let config = config.clone();
-            Box::pin(async move { from_aws_config(&config).await })
+            let (config, credentials) = (config.clone(), credentials.clone());
+            Box::pin(async move { from_aws_config(&config, credentials).await })
         };
         Self { client: Arc::default(), connect: Some(Arc::new(connect)) }
     }
@@ -96,12 +97,19 @@ pub fn aws_defaults() -> Result<ConfigLoader, ConfigError> {
 }
 
 /// A client with [`aws_defaults`], except where `config` says otherwise.
-pub(crate) async fn from_aws_config(config: &Config) -> Result<Client, ConfigError> {
+pub(crate) async fn from_aws_config(
+    config: &Config,
+    credentials: Option<Credentials>,
+) -> Result<Client, ConfigError> {
     let mut loader = aws_defaults()?;
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));
     }
-    let aws = PatientCredentials::of_default_chain().await?.load_first(loader).await.load().await;
+    let loader = match credentials {
+        Some(credentials) => loader.credentials_provider(credentials),
+        None => PatientCredentials::of_default_chain().await?.load_first(loader).await,
+    };
+    let aws = loader.load().await;
     if aws.region().is_none() {
         return Err(no_region());
     }

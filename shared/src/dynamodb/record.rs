@@ -216,7 +216,7 @@ mod tests {
     use crate::dynamodb::compression;
 
     fn table() -> Table {
-        let connection = Connection::lazy(Config::default());
+        let connection = Connection::lazy(Config::default(), None);
         Table::new(connection, "app_session".into(), Timestamp::EPOCH, SealMode::Off, String::new())
     }
 
