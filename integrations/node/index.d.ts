@@ -53,6 +53,35 @@ export interface Settings {
   region?: string
   /** Where the time is read, for tests. Default: the machine's clock. */
   clock?: ManualClock
+  /** Takes a line for each call of this process: pino, console, Powertools. An outage is a warning; loads and saves are for debugging. */
+  logger?: Logger
+}
+
+export interface Logger {
+  debug(...line: any[]): void
+  info(...line: any[]): void
+  warn(...line: any[]): void
+}
+
+/**
+ * What a call did, and what it took. It names a session by its loggable ID, and holds no data. Subscribe to them with
+ * `diagnostics_channel.subscribe('dynamodb-web-session', (report) => ...)`.
+ */
+export interface Report {
+  /** `created`, `loaded`, `used`, `saved`, `renewed`, `logged-in`, `cleared`, `listed`, `revoked`, `refused` or `failed`. */
+  event: string
+  /** `ok`, or why not. */
+  outcome: string
+  loggableSessionId?: string
+  newLoggableSessionId?: string
+  /** The SHA-512 of the subject. */
+  loggableSubject?: string
+  sessions?: number
+  requests: number
+  readUnits: number
+  writeUnits: number
+  /** The error of an outage, with its causes. */
+  error?: string
 }
 
 /** A clock that stands still until it is moved. */

@@ -4,15 +4,17 @@
 const native = require('./native.node')
 
 const { InvalidDataError, translated } = require('./errors.js')
+const { addLogger, deliver, listen } = require('./reports.js')
 
 /** A function of the addon whose errors are those of this package. */
-function call(method, ...values) {
+async function call(method, ...values) {
+  listen()
   try {
-    return method(...values).catch((error) => {
-      throw translated(error)
-    })
+    return await method(...values)
   } catch (error) {
     throw translated(error)
+  } finally {
+    deliver()
   }
 }
 
@@ -160,7 +162,7 @@ class Session {
 }
 
 /** The settings as texts: `idleTimeoutSeconds` is `idle_timeout_seconds` in the crate. */
-function texts({ clock, ...settings }) {
+function texts({ clock, logger, ...settings }) {
   const given = {}
   for (const [name, value] of Object.entries(settings)) {
     if (value === undefined) continue
@@ -199,6 +201,7 @@ class SessionManager {
   }
 
   constructor(settings = {}) {
+    addLogger(settings.logger)
     try {
       this.#native = new native.NativeManager(texts(settings), environment(), settings.clock)
     } catch (error) {

@@ -7,6 +7,7 @@ mod command;
 mod embedded;
 mod errors;
 mod manager;
+mod reports;
 mod request;
 mod session;
 mod settings;
