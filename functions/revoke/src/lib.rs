@@ -15,7 +15,9 @@ async fn revoke(service: &SessionService, request: &Request) -> Result<Response<
         Revocation::Subject(subject, except) => {
             service.sessions.revoke_all(&subject, except.as_ref()).await?;
         }
-        Revocation::Session(id) => service.sessions.revoke(&id).await?,
+        Revocation::Session(id) => {
+            service.sessions.revoke(&id).await?;
+        }
     }
     Ok(response::revoked())
 }

@@ -323,6 +323,6 @@ impl NativeManager {
     #[napi]
     pub fn revoke<'env>(&self, env: &'env Env, id: String) -> napi::Result<PromiseRaw<'env, ()>> {
         let id = loggable_id(&id)?;
-        self.call(env, |sessions| async move { sessions.revoke(&id).await }, |()| ())
+        self.call(env, |sessions| async move { sessions.revoke(&id).await }, drop)
     }
 }

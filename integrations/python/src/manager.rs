@@ -345,7 +345,7 @@ impl Verbs {
     #[doc = docstring!(SessionManager::revoke)]
     fn revoke<'py>(&self, py: Python<'py>, loggable_id: Named<'py>) -> PyResult<Bound<'py, PyAny>> {
         let id = loggable_id.loggable_id()?;
-        let revoke = |sessions: Sessions| async move { sessions.revoke(&id).await };
+        let revoke = |sessions: Sessions| async move { sessions.revoke(&id).await.map(drop) };
         self.call_as(py, Interrupted::Finishes, revoke, none)
     }
 }

@@ -254,8 +254,6 @@ async fn a_login_names_the_subject_and_all_its_sessions_can_be_ended() {
     session.insert("n", 2).await.unwrap();
     session.save().await.unwrap();
     assert_eq!(fixture.n(laptop).await, Some(2));
-    session.insert(SUBJECT, "bob").await.unwrap();
-    assert!(session.save().await.unwrap_err().to_string().contains("use `log_in`"));
     session.insert(SUBJECT, 7).await.unwrap();
     assert!(session.save().await.is_err());
 
@@ -488,4 +486,48 @@ fn histories_of_requests_agree_with_a_model() {
     if let Err(failure) = result {
         panic!("{failure}");
     }
+}
+
+#[tokio::test]
+async fn a_session_that_the_application_has_emptied_is_nobodys() {
+    let fixture = Fixture::default().await;
+    let session = fixture.request(None);
+    log_in(&session, "alice").await.unwrap();
+    session.save().await.unwrap();
+    let id = session.id().unwrap();
+    let session = fixture.request(Some(id));
+    session.clear().await;
+    session.insert("notice", "good bye").await.unwrap();
+    session.save().await.unwrap();
+    let later = fixture.request(Some(id));
+    assert_eq!(subject(&later).await.unwrap(), None);
+    assert_eq!(later.get::<String>("notice").await.unwrap().as_deref(), Some("good bye"));
+    assert!(fixture.store.sessions().sessions_of(&"alice".parse().unwrap()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_user_without_a_new_id_is_bound_all_the_same() {
+    let fixture = Fixture::default().await;
+    let id = fixture.stored(1).await;
+    let session = fixture.request(Some(id));
+    session.insert(SUBJECT, "alice").await.unwrap();
+    session.save().await.unwrap();
+    fixture.store.log_out_everywhere("alice").await.unwrap();
+    assert_eq!(fixture.n(id).await, None);
+}
+
+/// As a later release of tower-sessions does: the new session first, and then the end of the old one.
+#[tokio::test]
+async fn a_cycle_may_create_before_it_deletes() {
+    let fixture = Fixture::default().await;
+    let old = fixture.stored(1).await;
+    let mut record = fixture.store.load(&old).await.unwrap().unwrap();
+    fixture.store.create(&mut record).await.unwrap();
+    fixture.store.delete(&old).await.unwrap();
+    assert_eq!((fixture.n(old).await, fixture.n(record.id).await), (None, Some(1)));
+    // A second one of the same session, or one after a logout, does not go on.
+    let mut late = fixture.store.load(&record.id).await.unwrap().unwrap();
+    fixture.store.delete(&record.id).await.unwrap();
+    fixture.store.delete(&record.id).await.unwrap();
+    assert!(fixture.store.create(&mut late).await.is_err());
 }

@@ -51,11 +51,13 @@ impl SessionManager {
     /// Ends one session by its loggable ID, for example from a log; or the session that it has become by renewals and logins, as
     /// long as DynamoDB has not deleted their tombstones: for an hour at least. A session that does not exist is not an error.
     ///
+    /// Returns true if this call has ended a live session, as far as it knows, as [`clear`](Self::clear) does.
+    ///
     /// It runs in a task of its own, as [`revoke_all`](Self::revoke_all) does.
     ///
     /// # Errors
     /// [`Error::Unavailable`] and [`Error::Misconfigured`] from the table.
-    pub async fn revoke(&self, id: &LoggableId) -> Result<(), Error> {
+    pub async fn revoke(&self, id: &LoggableId) -> Result<bool, Error> {
         let (sessions, id) = (self.clone(), id.clone());
         let revoked = in_own_task(async move {
             let mut call = Call::of(&id, &*sessions.clock);
@@ -63,6 +65,6 @@ impl SessionManager {
                 sessions.clear_and_follow(&mut call, &id, &Preconditions::default(), u64::MAX).await;
             call.ended(revoked, Event::Revoked)
         });
-        found(revoked.await).map(drop)
+        Ok(found(revoked.await)?.unwrap_or(false))
     }
 }

@@ -252,8 +252,8 @@ async fn the_thief_is_out(meets_transactions: bool) {
             tokio::time::sleep(Duration::from_millis(u64::from(round % 10) * 10)).await;
             match way {
                 "revoke" => longest.of(defender.revoke(stolen.loggable_id())).await.unwrap(),
-                _ => drop(longest.of(defender.clear(stolen.id())).await.unwrap()),
-            }
+                _ => longest.of(defender.clear(stolen.id())).await.unwrap(),
+            };
             stop.store(true, Ordering::SeqCst);
             let last = renewing.await.unwrap();
             assert!(thief.load::<Value>(&last).await.unwrap().is_none(), "{way}: the thief is still in");
