@@ -23,7 +23,7 @@ use lambda_http::request::LambdaRequest;
 use lambda_http::tower::ServiceBuilder;
 use lambda_http::{Adapter, Body, LambdaEvent, Request, Response, lambda_runtime, service_fn};
 
-use authorizer::{Authorization, AuthorizerEvent};
+use authorizer::{Answer, AuthorizerEvent};
 pub use cross_site::refuse_cross_site_access;
 pub use failure::Failure;
 pub use settings::{AllowedOrigin, IdTransport, MalformedOrigin, SameSite, Settings};
@@ -74,7 +74,7 @@ pub async fn run_authorizer<R>(
     handle: impl Fn(LambdaEvent<AuthorizerEvent>) -> R,
 ) -> Result<(), lambda_http::Error>
 where
-    R: Future<Output = Result<Authorization, Error>>,
+    R: Future<Output = Result<Answer, Error>>,
 {
     let handle = service_fn(|event| {
         let authorization = Box::pin(handle(event));

@@ -3,23 +3,24 @@
 use dynamodb_web_session::Error;
 use lambda_http::LambdaEvent;
 use serde_json::value::RawValue;
-use service::authorizer::{Authorization, AuthorizerEvent};
+use service::authorizer::{Answer, Authorization, AuthorizerEvent};
 use service::{SessionService, log, refuse_cross_site_access, request};
 
 /// Authorizes a request that has a live session, which counts as a use of it, and passes the session on.
 ///
 /// # Errors
 /// The table failed. API Gateway responds with `500`, and not with the `403` of a request without a session.
-pub async fn handle(
-    service: &SessionService,
-    event: LambdaEvent<AuthorizerEvent>,
-) -> Result<Authorization, Error> {
-    log::name_authorization(&event, authorize(service, &event.payload)).await
+pub async fn handle(service: &SessionService, event: LambdaEvent<AuthorizerEvent>) -> Result<Answer, Error> {
+    let authorization = log::name_authorization(&event, authorize(service, &event.payload)).await?;
+    Ok(event.payload.answer(authorization))
 }
 
 async fn authorize(service: &SessionService, event: &AuthorizerEvent) -> Result<Authorization, Error> {
     let SessionService { sessions, settings } = service;
     let headers = event.headers();
+    if event.is_preflight(&headers) {
+        return Ok(Authorization::without_session(true));
+    }
     if let Err(failure) = refuse_cross_site_access(&event.method(), &headers, settings) {
         failure.report();
         return Ok(Authorization::without_session(false));

@@ -124,7 +124,7 @@ impl Function {
     }
 }
 
-/// An event that the crate `aws_lambda_events` publishes: `example-apigw-v2-NAME.json`.
+/// An event that the crate `aws_lambda_events` publishes: `example-apigw-NAME.json`.
 pub fn published(name: &str) -> Value {
     static FIXTURES: LazyLock<PathBuf> = LazyLock::new(|| {
         let metadata = std::process::Command::new(env!("CARGO"))
@@ -136,7 +136,7 @@ pub fn published(name: &str) -> Value {
         let package = packages.iter().find(|package| package["name"] == "aws_lambda_events").unwrap();
         Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap().join("src/fixtures")
     });
-    let event = std::fs::read(FIXTURES.join(format!("example-apigw-v2-{name}.json"))).unwrap();
+    let event = std::fs::read(FIXTURES.join(format!("example-apigw-{name}.json"))).unwrap();
     serde_json::from_slice(&event).unwrap()
 }
 

@@ -14,7 +14,7 @@ const OPTIONAL: (&str, &str) = ("SESSION_AUTHORIZER_OPTIONAL", "true");
 
 /// A published event, changed into a request with these headers.
 fn event(method: &str, headers: Value) -> Value {
-    let mut event = published("custom-authorizer-v2-request");
+    let mut event = published("v2-custom-authorizer-v2-request");
     event["requestContext"]["http"]["method"] = method.into();
     event["headers"] = headers;
     event.as_object_mut().unwrap().remove("cookies");
@@ -157,8 +157,8 @@ async fn data_over_the_limit_is_left_out_and_the_context_says_so() {
 #[tokio::test]
 async fn an_authorization_is_a_use_and_costs_what_a_load_does() {
     let service = Service::start().await;
-    let id = service.create(json!({})).await;
     let authorize = Function::start("authorize", &service).await;
+    let id = service.create(json!({})).await;
     service.proxy.forget();
     authorize.call(&with_id(&id)).await;
     assert_eq!(service.proxy.operations(), ["GetItem"]);
@@ -234,11 +234,101 @@ async fn every_published_event_is_refused_and_with_a_session_passes() {
     let id = service.create_for("alice").await;
     let authorize = Function::start("authorize", &service).await;
     for name in ["", "-null-maps", "-without-cookies", "-without-identity-source"] {
-        let mut event = published(&format!("custom-authorizer-v2-request{name}"));
+        let mut event = published(&format!("v2-custom-authorizer-v2-request{name}"));
         assert_eq!(authorize.call(&event).await, refused(), "{name}");
         event["headers"]["x-session-id"] = id.expose().into();
         assert_eq!(authorize.call(&event).await["context"]["subject"], "alice", "{name}");
     }
+}
+
+/// What API Gateway expects for a REST API, a WebSocket API and payload 1.0.
+fn policy(effect: &str, principal: &str, stage: &str, context: Value) -> Value {
+    json!({
+        "principalId": principal,
+        "policyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [{ "Action": "execute-api:Invoke", "Effect": effect, "Resource": format!("{stage}/*") }],
+        },
+        "context": context,
+    })
+}
+
+#[tokio::test]
+async fn rest_apis_websockets_and_payload_1_get_a_policy_for_their_stage() {
+    let service = Service::start().await;
+    let data = json!({ "role": "admin", "n": 1 });
+    let id = service.create_with(json!({ "subject": "alice", "data": data })).await;
+    let authorize = Function::start("authorize", &service).await;
+    for name in [
+        "custom-auth-request-type-request",
+        "v2-custom-authorizer-v1-request",
+        "v2-custom-authorizer-websocket-request",
+    ] {
+        let mut event = published(name);
+        let stage = event["methodArn"].as_str().unwrap().splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
+        assert_eq!(authorize.call(&event).await, policy("Deny", "anonymous", &stage, json!({})), "{name}");
+        event["headers"]["X-Session-Id"] = id.expose().into();
+        if event["multiValueHeaders"].is_object() {
+            event["multiValueHeaders"]["X-Session-Id"] = json!([id.expose()]);
+        }
+        let granted = authorize.call(&event).await;
+        let context = &granted["context"];
+        assert_eq!(granted, policy("Allow", "alice", &stage, context.clone()), "{name}");
+        assert_eq!(context["loggable_session_id"], id.loggable().as_str());
+        let members = context.as_object().unwrap().values();
+        assert!(members.into_iter().all(|value| value.is_string() || value.is_boolean()), "{context}");
+        assert_eq!(serde_json::from_str::<Value>(context["data"].as_str().unwrap()).unwrap(), data);
+        if event["multiValueHeaders"].is_object() {
+            event["multiValueHeaders"]["X-Session-Id"] = json!([id.expose(), id.expose()]);
+            assert_eq!(
+                authorize.call(&event).await["policyDocument"]["Statement"][0]["Effect"],
+                "Deny",
+                "two IDs"
+            );
+        }
+    }
+    let token = published("custom-auth-request");
+    assert_eq!(authorize.call(&token).await["policyDocument"]["Statement"][0]["Effect"], "Deny");
+}
+
+/// Browsers send the cookie with a handshake from any site, and a page can read what comes over a WebSocket.
+#[tokio::test]
+async fn in_cookie_transport_a_websocket_of_another_site_is_refused() {
+    let service = Service::start().await;
+    let id = service.create_for("alice").await;
+    let authorize = Function::start_with("authorize", &service, &[COOKIE]).await;
+    let mut event = published("v2-custom-authorizer-websocket-request");
+    for (site, effect) in
+        [("same-origin", "Allow"), ("cross-site", "Deny"), ("same-site", "Deny"), ("", "Deny")]
+    {
+        let headers = json!({
+            "Cookie": format!("__Host-id={}", id.expose()), "Origin": "https://other.example",
+            "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "websocket", "Upgrade": "websocket",
+        });
+        event["multiValueHeaders"] = headers
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.clone(), json!([value])))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        event["headers"] = headers;
+        let answer = authorize.call(&event).await;
+        assert_eq!(answer["policyDocument"]["Statement"][0]["Effect"], effect, "{site}");
+    }
+}
+
+/// A browser sends a preflight without a cookie, before each request of another origin.
+#[tokio::test]
+async fn a_cors_preflight_passes_without_a_session() {
+    let service = Service::start().await;
+    let authorize = Function::start_with("authorize", &service, &[COOKIE]).await;
+    let origin = json!({ "origin": "https://app.example", "sec-fetch-site": "cross-site" });
+    let mut preflight = origin.clone();
+    preflight["access-control-request-method"] = "PUT".into();
+    assert_eq!(authorize.call(&event("OPTIONS", preflight.clone())).await, anonymous());
+    assert_eq!(authorize.call(&event("OPTIONS", origin)).await, refused());
+    assert_eq!(authorize.call(&event("PUT", preflight)).await, refused());
 }
 
 /// A refusal is counted as the functions count it, with the address.

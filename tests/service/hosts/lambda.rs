@@ -12,7 +12,7 @@ use crate::harness::{Function, Outcome, Service, published};
 
 /// A published event, changed into a request for `/session`.
 fn event(method: &str, headers: Value, body: Option<&str>) -> Value {
-    let mut event = published("request-iam");
+    let mut event = published("v2-request-iam");
     event["routeKey"] = format!("{method} /session").into();
     event["rawPath"] = "/session".into();
     event["requestContext"]["http"]["method"] = method.into();
@@ -130,7 +130,7 @@ async fn every_published_event_gets_a_response() {
         for fixture in
             ["iam", "jwt-authorizer", "lambda-authorizer", "multi-value-parameters", "no-authorizer"]
         {
-            let mut event = published(&format!("request-{fixture}"));
+            let mut event = published(&format!("v2-request-{fixture}"));
             event["requestContext"]["http"]["method"] = method.into();
             let response = function.call(&event).await;
             assert!(
