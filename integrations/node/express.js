@@ -2,7 +2,7 @@
 // A store for express-session.
 
 const { ANSWERS, NotFoundError } = require('./errors.js')
-const { SessionManager, fixationWarning, subjectOf } = require('./manager.js')
+const { RawJson, SessionManager, fixationWarning, subjectOf } = require('./manager.js')
 
 /** Marks what `get` returns, until express-session makes its own object of it. */
 const LOADED = Symbol('loaded')
@@ -11,13 +11,16 @@ const LOADED = Symbol('loaded')
  * express-session saves a session while the response is on its way, and sets the cookie in any case. With this store the response
  * waits until the session is stored, so that an error is an answer and the cookie is set only for a session that is there.
  */
-function expressStore(session, { sessions, subject = () => undefined } = {}) {
+function expressStore(session, { sessions, subject = () => undefined, moveFrom } = {}) {
   const manager = sessions ?? new SessionManager()
+  if (moveFrom && !(moveFrom.until instanceof Date)) throw new TypeError('moveFrom needs `until`, a Date: when it ends')
 
   class DynamoDbStore extends session.Store {
     #generate
     /** For each session object of express-session, what this request knows of its session. */
     #known = new WeakMap()
+    /** The moves that are under way, by ID: requests at once wait for the same one. */
+    #moving = new Map()
     /** IDs of requests that came with one from before a renewal, until express-session has made a new session for them. */
     #superseded = new Set()
     #warn = fixationWarning('call logIn, or request.session.regenerate before')
@@ -51,13 +54,38 @@ function expressStore(session, { sessions, subject = () => undefined } = {}) {
 
     get(id, callback) {
       return answer(callback, async () => {
-        const opened = manager.request(id)
-        await opened.open()
+        const opened = await this.#open(id)
         if (opened.isSuperseded) this.#superseded.add(id)
         if (!opened.record) return null
         const data = dataOf(opened.record)
         return Object.defineProperty(data, LOADED, { value: opened })
       })
+    }
+
+    async #open(id) {
+      const opened = manager.request(id)
+      await opened.open()
+      const isUnknown = !opened.record && !opened.isSuperseded
+      if (!isUnknown || !moveFrom || new Date() >= moveFrom.until) return opened
+      if (!this.#moving.has(id)) this.#moving.set(id, this.#move(id).finally(() => this.#moving.delete(id)))
+      await this.#moving.get(id)
+      const moved = manager.request(id) // also if the old store had none: another process may have moved it just now
+      await moved.open()
+      return moved
+    }
+
+    /** Moves a session from the other store. It is deleted there first: a copy would outlive a logout. */
+    async #move(id) {
+      const old = (verb) => new Promise((resolve, reject) => moveFrom.store[verb](id, (error, data) => (error ? reject(error) : resolve(data))))
+      const data = await old('get')
+      if (!data) return
+      await old('destroy')
+      const options = { subject: subjectOf(subject(data)), idleTimeoutSeconds: lifetimeOf(data.cookie) }
+      try {
+        await manager.createUnderGivenId(id, new RawJson(textOf(data)), options)
+      } catch (error) {
+        if (error.code !== 'ID_IN_USE') throw error // otherwise another process has moved it
+      }
     }
 
     createSession(request, data) {

@@ -268,7 +268,12 @@ export interface DynamoDbStore extends session.Store {
  */
 export function expressStore(
   middleware: typeof session,
-  options?: { sessions?: SessionManager; subject?: (data: session.SessionData) => User | null | undefined },
+  options?: {
+    sessions?: SessionManager
+    subject?: (data: session.SessionData) => User | null | undefined
+    /** A store that was used before, such as connect-dynamodb. Until then, its sessions are moved at their next request. */
+    moveFrom?: { store: session.Store; until: Date }
+  },
 ): DynamoDbStore
 
 /**
