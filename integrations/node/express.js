@@ -58,6 +58,7 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
         if (opened.isSuperseded) this.#superseded.add(id)
         if (!opened.record) return null
         const data = dataOf(opened.record)
+        if (isBelowASecond(data.cookie) && new Date(data.cookie.expires) <= new Date()) return null
         return Object.defineProperty(data, LOADED, { value: opened })
       })
     }
@@ -260,16 +261,22 @@ async function logIn(request, user, changes = {}) {
 function dataOf(record) {
   const data = JSON.parse(record.json)
   if (typeof data.cookie !== 'object' || data.cookie === null) data.cookie = {} // of another program
-  if (typeof data.cookie.originalMaxAge === 'number') data.cookie.expires = record.expires.toISOString()
+  const lives = typeof data.cookie.originalMaxAge === 'number' && !isBelowASecond(data.cookie)
+  if (lives) data.cookie.expires = record.expires.toISOString()
   return data
 }
 
-/** The data as it is stored: when the cookie ends follows from the record. */
+/** A record lives for whole seconds. */
+function isBelowASecond(cookie) {
+  return typeof cookie?.originalMaxAge === 'number' && cookie.originalMaxAge < 1000
+}
+
+/** The data as it is stored: when the cookie ends follows from the record, unless that is below a second. */
 function textOf(data) {
   return JSON.stringify(data, function (key, value) {
     if (this !== data || key !== 'cookie') return value
-    const { expires: _, ...cookie } = typeof value?.toJSON === 'function' ? value.toJSON() : { ...value }
-    return cookie
+    const { expires, ...cookie } = typeof value?.toJSON === 'function' ? value.toJSON() : { ...value }
+    return isBelowASecond(cookie) ? { ...cookie, expires } : cookie
   })
 }
 
