@@ -684,3 +684,57 @@ def test_a_date_without_a_zone(table: Table) -> None:
             session.set_expiry(expiry)
             session.save()
             assert 3500 < session.get_expiry_age() <= 3700
+
+
+MOVE = {"engine": "django.contrib.sessions.backends.db", "until": "2100-01-01"}
+
+
+def former_session(**data: Any) -> Any:
+    """A session of Django's database back end, and a browser that has its cookie."""
+    from django.contrib.sessions.backends.db import SessionStore as Former
+
+    with override_settings(SESSION_ENGINE=MOVE["engine"]):
+        client = Client()
+        former = Former()
+        former.update(data)
+        former.save()
+        client.cookies["sessionid"] = str(former.session_key)
+    return client, former
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_session_of_the_database_is_moved_with_its_user_and_deleted_there(is_async: bool) -> None:
+    user = User.objects.create_user(f"mover-{is_async}", password="old")
+    client, former = former_session(
+        cart=["apple"],
+        _auth_user_id=str(user.pk),
+        _auth_user_backend="django.contrib.auth.backends.ModelBackend",
+        _auth_user_hash=user.get_session_auth_hash(),
+    )
+    with override_settings(DYNAMODB_SESSION_MOVE=MOVE):
+        page = "/async" if is_async else "/"
+        assert client.get(page).json() == {"user": user.username, "cart": ["apple"]}
+        moved = key(client)
+        assert moved != former.session_key
+        assert not former.exists(former.session_key)
+        assert len(sessions_of(user)) == 1
+        assert client.get(page).json() == {"user": user.username, "cart": ["apple"]}
+        assert key(client) == moved
+        log_out_everywhere(user)
+        assert client.get(page).json() == {"user": "", "cart": None}
+
+
+def test_a_session_of_the_database_is_not_moved_after_the_end_date_or_without_the_setting() -> None:
+    for move in (MOVE | {"until": "2020-01-01"}, None):
+        client, former = former_session(cart=["pear"])
+        with override_settings(DYNAMODB_SESSION_MOVE=move):
+            assert client.get("/").json() == {"user": "", "cart": None}
+        assert former.exists(former.session_key)
+
+
+def test_an_anonymous_session_is_moved_too() -> None:
+    client, former = former_session(cart=["plum"])
+    with override_settings(DYNAMODB_SESSION_MOVE=MOVE):
+        for _ in range(2):
+            assert client.get("/").json() == {"user": "", "cart": ["plum"]}
+    assert not former.exists(former.session_key)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from dynamodb_web_session import SessionManager
 from dynamodb_web_session.flask import DynamoDbSessions, log_in
 
 PAGE = (Path(__file__).parents[3] / "docs" / "integrations.md").read_text()
-FLASK, FASTAPI, MOVE, SIGNED = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+FLASK, FASTAPI, MOVE, SIGNED, DJANGO = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +108,11 @@ def test_users_of_flasks_signed_cookies_stay_logged_in() -> None:
         client = app.test_client()
         client.set_cookie("session", bad)
         assert client.get("/").text == "None", "too old, or not signed"
+
+
+def test_the_setting_that_moves_djangos_sessions() -> None:
+    names: dict[str, Any] = {}
+    exec(DJANGO, names)
+    move = names["DYNAMODB_SESSION_MOVE"]
+    assert datetime.fromisoformat(move["until"]).year > 2026
+    assert find_spec(move["engine"]) is not None

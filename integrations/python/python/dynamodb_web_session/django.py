@@ -20,6 +20,7 @@ import os
 from collections.abc import Callable, Generator
 from datetime import datetime, timezone
 from functools import lru_cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from django.conf import settings
@@ -208,10 +209,37 @@ class SessionStore(SessionBase):
         return self._session_key
 
     def load(self) -> dict[str, Any]:
-        return self._run(self._open())
+        key = self._session_key
+        data = self._run(self._open())
+        old = self._former(key)
+        if old is not None and (former := old.load()):
+            old.delete(key)
+            data = self._moved(former)
+        return data
 
     async def aload(self) -> dict[str, Any]:
-        return await self._arun(self._open())
+        key = self._session_key
+        data = await self._arun(self._open())
+        old = self._former(key)
+        if old is not None and (former := await old.aload()):
+            await old.adelete(key)
+            data = self._moved(former)
+        return data
+
+    def _former(self, key: str | None) -> SessionBase | None:
+        """The session under this key in the back end that was used before, if it is to be moved."""
+        move = getattr(settings, "DYNAMODB_SESSION_MOVE", None)
+        if not move or key is None or self._request.session is not None or self._request.is_superseded:
+            return None
+        if _now() >= _moment(move["until"]):
+            return None
+        return cast(SessionBase, import_module(move["engine"]).SessionStore(key))
+
+    def _moved(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Takes over data from the other back end. It is stored at the end of the request, under another key."""
+        self.__dict__["_session_cache"] = data
+        self.modified = True
+        return data
 
     def exists(self, session_key: str | None) -> bool:
         self._run(self._settle())
