@@ -10,5 +10,6 @@ use crate::subject::Subject;
 pub(crate) struct Doubtful {
     pub(crate) subject: Subject,
     pub(crate) key: LoggableId,
-    pub(crate) chain: Chain,
+    /// The chain that only this write has brought.
+    pub(crate) chain: Option<Chain>,
 }

@@ -86,10 +86,15 @@ impl Table {
             .expression_attribute_values(":tombstone_expires", time(now.plus_seconds(TTL_SECONDS))))
     }
 
-    /// Takes a key, whether or not a record has it: no write that is still on its way can store a record under it.
-    pub(crate) async fn burn(&self, call: &mut Call<'_>, id: &LoggableId) -> Result<(), Error> {
+    /// Takes a key, whether or not a record has it: no write that is still on its way can store a record under it. Returns the chain
+    /// of the session that this has ended, if a record had the key.
+    pub(crate) async fn burn(&self, call: &mut Call<'_>, id: &LoggableId) -> Result<Option<Chain>, Error> {
         let now = call.request();
         let update = self.tombstone(id, now).await?.condition_expression(NOT_ENDED);
-        self.send(call, update).await.map(drop) // refused: it is a tombstone already
+        Ok(match self.send(call, update.return_values(ReturnValue::AllOld)).await? {
+            Updated::Done(item) => chain(&item).ok(),
+            // It is a tombstone already, perhaps by an earlier attempt.
+            Updated::Refused { item, .. } => item.and_then(|item| chain(&item).ok()),
+        })
     }
 }

@@ -158,13 +158,13 @@ impl SessionManager {
                 Ok(SentTransaction { outcome: Transacted::Done, .. }) => return Ok((id, record)),
                 Ok(sent) => sent,
                 Err(error @ Error::Unavailable(_)) => {
-                    self.give_up(call, subject, id.loggable(), record.chain).await;
+                    self.give_up(call, subject, id.loggable(), Some(record.chain)).await;
                     return Err(error);
                 }
                 Err(error) => return Err(error),
             };
             if in_doubt {
-                self.burn(call, subject, id.loggable(), record.chain).await?;
+                self.burn(call, subject, id.loggable(), Some(record.chain)).await?;
             }
             match outcome {
                 Transacted::Refused { place: 0, .. } if given.is_some() => return Err(Error::IdInUse),

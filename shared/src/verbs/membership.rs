@@ -179,16 +179,21 @@ impl SessionManager {
         }
     }
 
-    /// Makes sure that a write that may still be carried out leaves nothing: takes its key, and its place in the list.
+    /// Makes sure that a write that may still be carried out leaves nothing: takes its key, and its place in the list. `chain` is the
+    /// one that only this write has brought. A renewal has brought none: its chain is that of the session, which may live on, and
+    /// leaves the list only if the session was found under the key.
     pub(crate) async fn burn(
         &self,
         call: &mut Call<'_>,
         subject: &Subject,
         key: &LoggableId,
-        chain: Chain,
+        chain: Option<Chain>,
     ) -> Result<(), Error> {
-        self.table.burn(call, key).await?;
-        self.table.unlist(call, (subject, chain)).await
+        let ended = self.table.burn(call, key).await?;
+        match chain.or(ended) {
+            Some(chain) => self.table.unlist(call, (subject, chain)).await,
+            None => Ok(()),
+        }
     }
 
     /// Burns what a call leaves that has failed, or remembers it for the next call of the subject.
@@ -197,7 +202,7 @@ impl SessionManager {
         call: &mut Call<'_>,
         subject: &Subject,
         key: &LoggableId,
-        chain: Chain,
+        chain: Option<Chain>,
     ) {
         let burnt = tokio::time::timeout(CLEAN_UP_WITHIN, self.burn(call, subject, key, chain)).await;
         if !matches!(burnt, Ok(Ok(()))) {

@@ -129,12 +129,13 @@ impl SessionManager {
         let old = (id.loggable(), record);
         let lists = (&changes[..], *list_expires);
         let sent = self.table.rename(call, old, (new, moved), unchanged, lists).await;
+        let new_chain = Some(after.chain).filter(|chain| *chain != record.chain);
         let SentTransaction { outcome, in_doubt } = match sent {
             Ok(SentTransaction { outcome: Transacted::Done, .. }) => return Ok(Moved::Done),
             Ok(sent) => sent,
             Err(error @ Error::Unavailable(_)) => {
                 if let Some(subject) = &after.subject {
-                    self.give_up(call, subject, new.loggable(), after.chain).await;
+                    self.give_up(call, subject, new.loggable(), new_chain).await;
                 }
                 return Err(error);
             }
@@ -146,8 +147,8 @@ impl SessionManager {
         {
             return Ok(Moved::Done); // an attempt whose response was lost
         }
-        if in_doubt && let Some(subject) = after.subject.as_ref().filter(|_| after.chain != record.chain) {
-            self.burn(call, subject, new.loggable(), after.chain).await?;
+        if in_doubt && let Some((subject, chain)) = after.subject.as_ref().zip(new_chain) {
+            self.burn(call, subject, new.loggable(), Some(chain)).await?;
         }
         if let Transacted::Refused { place, item } = outcome
             && let Some(change) = place.checked_sub(NEW + 1).and_then(|place| changes.get(place))

@@ -267,6 +267,40 @@ async fn a_renewal_whose_response_was_lost_succeeds_and_leaves_one_session() {
     assert_eq!(service.records().await, 2, "the session and the tombstone");
 }
 
+/// A renewal keeps the place of its session in the list. When it is given up, the session lives on there: it can be renewed, and
+/// revoked.
+#[tokio::test]
+async fn a_renewal_that_was_not_carried_out_leaves_the_session_in_its_list() {
+    let service = Service::start().await;
+    let id = service.create_for("alice").await;
+    service.proxy.on_next(async |get| Action::Forward(get));
+    service.proxy.respond(3, 500, "InternalServerError");
+    service.renew(&id).await.problem(503);
+    assert_eq!(service.list("alice").await, [id.loggable().as_str()]);
+    // A later login of the user cleans up what earlier calls have left.
+    let other = service.create_for("alice").await;
+    assert_eq!(service.list("alice").await.len(), 2);
+    let renewed = service.renew(&id).await.assert_status(200).session_id();
+    service.load(&renewed).await.assert_status(200);
+    service.revoke_all("alice").await.assert_status(204);
+    for id in [renewed, other] {
+        service.load(&id).await.problem(404);
+    }
+}
+
+/// Nobody has the ID of the renewed session.
+#[tokio::test]
+async fn a_renewal_whose_responses_were_all_lost_leaves_no_place() {
+    let service = Service::start().await;
+    let id = service.create_for("alice").await;
+    service.proxy.on_next(async |get| Action::Forward(get));
+    service.proxy.on_next(async |body| Action::Lose(body, Loss::Failure));
+    service.proxy.respond(2, 500, "InternalServerError");
+    service.renew(&id).await.problem(503);
+    assert_eq!(service.list("alice").await, [""; 0]);
+    service.load(&id).await.problem(404);
+}
+
 #[tokio::test]
 async fn a_request_that_dynamodb_refuses_is_500_without_details() {
     let service = Service::start().await;
