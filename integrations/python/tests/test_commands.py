@@ -103,7 +103,9 @@ def system_checks(table: Table, settings: dict[str, object], *arguments: str) ->
 
 
 def test_djangos_system_checks_look_at_the_settings_and_if_asked_at_the_table(table: Table) -> None:
-    good: dict[str, object] = {"table_name": table.name}
+    name = f"{table.name}-checked"
+    assert command(table, "create-table", "--table", name).returncode == 0
+    good: dict[str, object] = {"table_name": name}
     absent = good | {"table_name": "no-such-table"}
     assert system_checks(table, good, "--database", "default").returncode == 0
     wrong = system_checks(table, good | {"idle_timeout_seconds": 0})

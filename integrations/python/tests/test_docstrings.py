@@ -26,6 +26,6 @@ def documented() -> Iterator[tuple[str, str]]:
                     yield name, doc
 
 
-@pytest.mark.parametrize(("name", "doc"), documented())
+@pytest.mark.parametrize(("name", "doc"), list(documented()))
 def test_the_docstring_is_there_at_run_time(name: str, doc: str) -> None:
     assert inspect.getdoc(attrgetter(name)(_core)) == doc

@@ -17,13 +17,11 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::HttpError;
 use aws_smithy_types::body::SdkBody;
 use http::header::{HOST, HeaderMap};
-use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -32,6 +30,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::endpoint::Endpoint;
 use super::proxies::{Proxies, Proxy};
 use crate::error::{BoxError, ConfigError};
 
@@ -63,33 +62,6 @@ struct Idle {
     endpoint: Endpoint,
     since: Instant,
     sender: SendRequest<SdkBody>,
-}
-
-#[derive(Clone, PartialEq)]
-pub(super) struct Endpoint {
-    pub(super) scheme: Scheme,
-    pub(super) authority: Authority,
-}
-
-impl Endpoint {
-    fn is_tls(&self) -> bool {
-        self.scheme == Scheme::HTTPS
-    }
-
-    fn port(&self) -> u16 {
-        self.authority.port_u16().unwrap_or(if self.is_tls() { 443 } else { 80 })
-    }
-
-    /// Without the brackets around an IPv6 address.
-    fn host(&self) -> &str {
-        self.authority.host().trim_matches(['[', ']'])
-    }
-
-    async fn connect(&self) -> Result<TcpStream, BoxError> {
-        let stream = TcpStream::connect((self.host(), self.port())).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    }
 }
 
 impl Connections {

@@ -9,6 +9,7 @@ mod conditions;
 mod connector;
 pub(crate) mod create;
 mod credentials;
+mod endpoint;
 pub(crate) mod item;
 pub(crate) mod lists;
 pub(crate) mod load;

@@ -12,7 +12,7 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connector::Endpoint;
+use super::endpoint::Endpoint;
 use crate::error::BoxError;
 
 /// The variables that name a proxy.

@@ -283,12 +283,12 @@ async fn a_login_is_not_held_up_by_saves_to_the_old_id() {
         for _ in 0..rounds("ATTACKS", 3) {
             let planted = service.sessions.create(json!({})).await.unwrap().id().clone();
             let mut savers = JoinSet::new();
-            for saver in 0..24 {
+            for saver in 0..8 {
                 let (sessions, id) = (service.sessions.clone(), planted.clone());
                 savers.spawn(async move {
                     let mut n = saver;
                     loop {
-                        n += 24;
+                        n += 8;
                         let data = Some(json!({ "n": n }));
                         let update = Update { data, ..Update::default() };
                         match sessions.update(&id, update).await {
