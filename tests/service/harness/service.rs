@@ -151,8 +151,14 @@ impl Service {
         self.create_with(json!({ "data": data })).await
     }
 
+    /// On a machine that is busy with other things, a table that is too slow makes a create fail: it is sent again.
     pub async fn create_with(&self, body: Value) -> SessionId {
-        let answer = self.post().json(&body).send().await;
+        let mut answer = self.post().json(&body).send().await;
+        for _ in 0..5 {
+            if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+                answer = self.post().json(&body).send().await;
+            }
+        }
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
         answer.session_id()
     }
