@@ -73,7 +73,10 @@ async fn properties(connected: &Connected) -> Vec<Finding> {
     let (client, name) = (&connected.client, connected.name());
     let table = match client.describe_table().table_name(name).send().await {
         Ok(output) => output.table,
-        Err(error) => return vec![unasked("table", error)],
+        Err(error) => {
+            let Finding { name: table, state, detail } = unasked("table", error);
+            return vec![Finding { name: table, state, detail: format!("{name}: {detail}") }];
+        }
     };
     let Some(table) = table else { return Vec::new() };
     let mut findings = vec![
