@@ -41,6 +41,16 @@ enum Step {
         name: u8,
         refused: Option<List>,
     },
+    /// A call that was given up takes the key that it may have written. `chain` is the one that only this write has brought.
+    BurnGivenUp {
+        subject: Subject,
+        name: u8,
+        chain: Option<Chain>,
+    },
+    UnlistGivenUp {
+        subject: Subject,
+        chain: Chain,
+    },
     Move {
         old: (Key, Chain, Option<Subject>),
         subject: Option<Subject>,
@@ -204,6 +214,8 @@ impl Caller {
             },
             Step::Burn { name, .. } => Request::Burn(*name, *name),
             Step::UnlistBurnt { subject, name, .. } => Request::Unlist(*subject, *name),
+            Step::BurnGivenUp { name, .. } => Request::Burn(*name, *name),
+            Step::UnlistGivenUp { subject, chain } => Request::Unlist(*subject, *chain),
             Step::Move { old: (key, chain, before), subject, name } => {
                 let new_chain = if before == subject { *chain } else { *name };
                 Request::Transaction {
@@ -233,8 +245,24 @@ impl Caller {
     }
 
     /// A request was not answered, and the call ends as "unavailable".
-    pub(crate) fn give_up(&mut self) {
+    pub(crate) fn give_up(&mut self, protocol: &Protocol) {
+        let own = match &self.step {
+            Step::Create { subject, name } => Some((*subject, *name, Some(*name))),
+            Step::Move { old: (_, chain, before), subject: Some(subject), name } => {
+                let is_new = *before != Some(*subject);
+                let kept = protocol.is(Mutant::GivenUpRenewalIsUnlisted).then_some(*chain);
+                Some((*subject, *name, if is_new { Some(*name) } else { kept }))
+            }
+            _ => None,
+        };
+        if let Some((subject, name, chain)) = own.filter(|_| protocol.cleans_up) {
+            self.in_doubt = false;
+            self.step = Step::BurnGivenUp { subject, name, chain };
+            return;
+        }
         match &self.step {
+            Step::BurnGivenUp { name, chain, .. } => self.left_behind.extend(chain.iter().chain([name])),
+            Step::UnlistGivenUp { chain, .. } => self.left_behind.push(*chain),
             Step::Create { name, .. } | Step::Burn { name, .. } | Step::UnlistBurnt { name, .. } => {
                 self.left_behind.push(*name);
             }
@@ -304,6 +332,17 @@ impl Caller {
             (Step::UnlistBurnt { subject, refused, .. }, _) => {
                 return self.make_room(subject, refused, table, protocol);
             }
+            (Step::BurnGivenUp { subject, chain, .. }, Answer::Record(met)) => {
+                let ended = match met {
+                    Record::Live { chain, .. } => Some(chain),
+                    _ => None,
+                };
+                match chain.or(ended) {
+                    Some(chain) => self.step = Step::UnlistGivenUp { subject, chain },
+                    None => self.end(),
+                }
+            }
+            (Step::UnlistGivenUp { .. }, _) => self.end(),
             // A renewal or a login.
             (Step::Move { name, .. }, Answer::Done) => {
                 self.issued.push(name);

@@ -46,6 +46,8 @@ pub enum Mutant {
     SaveOfSubjectWithoutChain,
     /// A retry of a transaction is not known as such.
     NoToken,
+    /// A renewal that was given up takes its chain out of the list, as a login that was given up does.
+    GivenUpRenewalIsUnlisted,
 }
 
 /// The callers, what they do, and what may go wrong.
@@ -59,6 +61,8 @@ pub struct Protocol {
     pub faults: Faults,
     /// How many sessions a subject may have.
     pub cap: usize,
+    /// Whether a call that is given up cleans up at once. Otherwise its process does at a later login, which is not a part of the model.
+    pub cleans_up: bool,
     /// What is wrong with the protocol.
     pub mutant: Option<Mutant>,
 }
@@ -187,7 +191,7 @@ impl Model for Protocol {
                 faults.stops -= 1;
                 callers.get_mut(n)?.stop();
             }
-            Action::GiveUp(n) => callers.get_mut(n)?.give_up(),
+            Action::GiveUp(n) => callers.get_mut(n)?.give_up(self),
             Action::Late(place) => {
                 let request = late.remove(place);
                 table.carry_out(&request, self);

@@ -226,7 +226,7 @@ impl Table {
                         Record::Tombstone { to: None, chain: *chain, subject: None, is_login: false };
                     self.put(*key, tombstone);
                 }
-                Answer::Done
+                Answer::Record(met)
             }
             Request::Unlist(subject, chain) => {
                 self.leave(*subject, &[*chain]);

@@ -34,7 +34,7 @@ const ONE_OF_EACH: Faults = Faults { lost: 1, reset: 1, late: 1, stops: 1 };
 const LATE: Faults = Faults { lost: 0, reset: 0, late: 1, stops: 0 };
 
 fn protocol(scripts: Vec<Vec<Verb>>, faults: Faults, cap: usize) -> Protocol {
-    Protocol { sessions: SESSIONS.to_vec(), scripts, faults, cap, mutant: None }
+    Protocol { sessions: SESSIONS.to_vec(), scripts, faults, cap, cleans_up: false, mutant: None }
 }
 
 /// Explores all of it, and returns the number of states.
@@ -92,6 +92,18 @@ fn two_callers_at_the_cap_break_no_rule() {
     assert_eq!(states, 46_025);
 }
 
+/// One call is given up and cleans up, beside another one.
+#[test]
+fn calls_that_are_given_up_and_clean_up_break_no_rule() {
+    let mut states = 0;
+    for faults in [Faults { lost: 1, ..Faults::default() }, Faults { reset: 1, ..Faults::default() }, LATE] {
+        for scripts in combinations(2) {
+            states += search(Protocol { cleans_up: true, ..protocol(scripts, faults, 9) });
+        }
+    }
+    assert_eq!(states, 26_177);
+}
+
 #[test]
 fn callers_who_go_on_break_no_rule() {
     let states: usize =
@@ -132,6 +144,7 @@ fn callers_who_go_on_with_one_fault_of_each_kind_break_no_rule() {
 #[test]
 fn the_search_finds_each_fault_of_the_protocol() {
     let lost = Faults { lost: 1, ..Faults::default() };
+    let reset = Faults { reset: 1, ..Faults::default() };
     let none = Faults::default();
     for (mutant, scripts, faults, cap) in [
         (Mutant::RenewalWithoutContains, vec![vec![Renew(0)], vec![RevokeAll(ALICE, None)]], none, 9),
@@ -154,8 +167,9 @@ fn the_search_finds_each_fault_of_the_protocol() {
             9,
         ),
         (Mutant::NoToken, vec![vec![Renew(0)]], lost, 9),
+        (Mutant::GivenUpRenewalIsUnlisted, vec![vec![Renew(0)]], reset, 9),
     ] {
-        let protocol = Protocol { mutant: Some(mutant), ..protocol(scripts, faults, cap) };
+        let protocol = Protocol { cleans_up: true, mutant: Some(mutant), ..protocol(scripts, faults, cap) };
         let checker = protocol.checker().threads(2).spawn_bfs().join();
         assert!(!checker.discoveries().is_empty(), "{mutant:?} was not found");
     }

@@ -181,6 +181,7 @@ async fn the_code_does_what_the_model_does() {
             scripts,
             faults: Faults::default(),
             cap: 100,
+            cleans_up: false,
             mutant: None,
         };
         let (order, end) = walk(&model, &mut runner);
