@@ -3,7 +3,7 @@
 //! A call reports in a thread of the runtime. So its report waits until the call is over, and JavaScript takes it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
 use dynamodb_web_session::report::TARGET;
@@ -17,16 +17,20 @@ use tracing::{Event, Metadata, Subscriber};
 /// At most so many reports wait: more are not expected, since each call takes its own.
 const MAX_WAITING: usize = 10_000;
 
-static IS_LISTENED_TO: AtomicBool = AtomicBool::new(false);
+/// How many threads of JavaScript take reports: the main one, and workers.
+static LISTENERS: AtomicUsize = AtomicUsize::new(0);
 static WAITING: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Says whether somebody takes the reports.
+/// Says that this thread takes reports from now on, or that it does not any more.
 #[napi]
-pub fn listen(is_listened_to: bool) {
+pub fn listen(begins: bool) {
     static BEGIN: Once = Once::new();
     // Fails if another addon of this process has one.
     BEGIN.call_once(|| drop(tracing::subscriber::set_global_default(Reports)));
-    IS_LISTENED_TO.store(is_listened_to, Ordering::Relaxed);
+    match begins {
+        true => LISTENERS.fetch_add(1, Ordering::Relaxed),
+        false => LISTENERS.fetch_sub(1, Ordering::Relaxed),
+    };
 }
 
 /// The reports that wait, as JSON.
@@ -39,7 +43,7 @@ struct Reports;
 
 impl Subscriber for Reports {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target().starts_with(TARGET) && IS_LISTENED_TO.load(Ordering::Relaxed)
+        metadata.is_event() && metadata.target().starts_with(TARGET) && LISTENERS.load(Ordering::Relaxed) > 0
     }
 
     /// It changes, so tracing must ask each time.

@@ -4,6 +4,7 @@
 const assert = require('node:assert')
 const diagnostics = require('node:diagnostics_channel')
 const { before, test } = require('node:test')
+const { Worker } = require('node:worker_threads')
 const { SessionManager } = require('dynamodb-web-session')
 const { startProxy, startTable } = require('./table.js')
 
@@ -75,4 +76,26 @@ test('pino gets the object first; an error of a logger does not make a call fail
   assert.deepStrictEqual([lines[0][0].event, lines[0][1]], ['created', 'session created'])
   assert.match((await warned).message, /disk is full/)
   assert.throws(() => new SessionManager({ logger: {} }), /needs the method debug/)
+})
+
+test('a worker that stops listening does not stop the reports of others', async () => {
+  const code = `
+    const diagnostics = require('node:diagnostics_channel')
+    const { SessionManager } = require(${JSON.stringify(require.resolve('dynamodb-web-session'))})
+    const take = () => {}
+    async function main() {
+      diagnostics.subscribe('dynamodb-web-session', take)
+      await new SessionManager().create({})
+      diagnostics.unsubscribe('dynamodb-web-session', take)
+      await new SessionManager().create({})
+    }
+    main()`
+  const sessions = table.manager()
+  const reports = await reportsOf(async () => {
+    await sessions.create({})
+    const worker = new Worker(code, { eval: true, env: table.environment })
+    assert.strictEqual(await new Promise((resolve) => worker.on('exit', resolve)), 0)
+    await sessions.clear(await sessions.create({}))
+  })
+  assert.strictEqual(reports.at(-1).event, 'cleared')
 })
