@@ -87,7 +87,7 @@ impl fmt::Debug for Connection {
 /// that `AWS_CA_BUNDLE` names.
 ///
 /// # Errors
-/// `AWS_CA_BUNDLE` names a file without a certificate.
+/// `AWS_CA_BUNDLE` names a file without a certificate, or a variable for a proxy holds no URL of one.
 pub fn aws_defaults() -> Result<ConfigLoader, ConfigError> {
     Ok(aws_config::defaults(BehaviorVersion::latest())
         .http_client(Connections::new()?)
@@ -136,7 +136,7 @@ fn no_region() -> ConfigError {
 /// of a function's size (ADR 9).
 ///
 /// # Errors
-/// `AWS_CA_BUNDLE` names a file without a certificate, or the endpoint is not a URL.
+/// `AWS_CA_BUNDLE` names a file without a certificate, or the endpoint or a proxy is not a URL.
 pub fn lambda_client() -> Result<Client, ConfigError> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let is_true = |name| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));

@@ -69,7 +69,7 @@ impl Connections {
     /// names.
     ///
     /// # Errors
-    /// The file holds no certificate.
+    /// The file holds no certificate, or a variable for a proxy no URL of one.
     pub(crate) fn new() -> Result<Self, ConfigError> {
         let roots = match std::env::var_os(CA_BUNDLE).filter(|file| !file.is_empty()) {
             Some(file) => roots_in(Path::new(&file))?,
@@ -81,7 +81,7 @@ impl Connections {
             .expect("ring has cipher suites for TLS 1.2 and 1.3")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let proxies = Proxies::from_env().map(Arc::new);
+        let proxies = Proxies::from_env()?.map(Arc::new);
         Ok(Self { tls: Arc::new(config).into(), proxies, pool: Arc::default() })
     }
 

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::endpoint::Endpoint;
-use crate::error::BoxError;
+use crate::error::{BoxError, ConfigError};
 
 /// The variables that name a proxy.
 const VARIABLES: [&str; 6] =
@@ -25,9 +25,23 @@ pub(super) struct Proxy(Intercept);
 
 impl Proxies {
     /// None where the environment names no proxy.
-    pub(super) fn from_env() -> Option<Self> {
-        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        VARIABLES.into_iter().any(is_set).then(|| Self(Matcher::from_env()))
+    ///
+    /// # Errors
+    /// A variable names no proxy: it would be as good as unset, and the traffic would go past the proxy.
+    pub(super) fn from_env() -> Result<Option<Self>, ConfigError> {
+        let mut is_set = false;
+        for variable in VARIABLES {
+            let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else { continue };
+            if !value.to_str().is_some_and(is_proxy) {
+                return Err(ConfigError {
+                    variable: variable.into(),
+                    accepted: "the URL of a proxy, such as http://proxy.example.com:3128".into(),
+                    given: "another text".into(), // it may hold a password
+                });
+            }
+            is_set = true;
+        }
+        Ok(is_set.then(|| Self(Matcher::from_env())))
     }
 
     /// The proxy for an endpoint. This machine, its metadata and the credentials of its container are reached without one.
@@ -43,6 +57,15 @@ impl Proxies {
         let uri = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query("/");
         self.0.intercept(&uri.build().ok()?).map(Proxy)
     }
+}
+
+/// Whether the matcher sends anything to a proxy of this URL.
+fn is_proxy(url: &str) -> bool {
+    let matcher = Matcher::builder().all(url).build();
+    let proxy = matcher.intercept(&Uri::from_static("http://dynamodb.invalid/"));
+    let authority = proxy.as_ref().and_then(|proxy| proxy.uri().authority());
+    authority
+        .is_some_and(|authority| authority.as_str() == authority.host() || authority.port_u16().is_some())
 }
 
 impl Proxy {

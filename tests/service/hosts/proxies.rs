@@ -124,3 +124,13 @@ async fn no_proxy_and_this_machine_are_reached_without_one() {
     server.create(json!({})).await;
     assert_eq!(proxy.heads(), Vec::<String>::new());
 }
+
+/// Otherwise it would be as good as unset, and the traffic would go past the proxy.
+#[tokio::test]
+async fn a_variable_that_names_no_proxy_is_refused() {
+    for url in ["http://user:secret@", "ftp://user:secret@proxy:3128", "user:secret@proxy:port"] {
+        let error = error(&format!("https://{HOST}"), &[("https_proxy", url)]).await;
+        assert!(error.contains("https_proxy must be the URL of a proxy"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
