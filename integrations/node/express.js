@@ -2,7 +2,7 @@
 // A store for express-session.
 
 const { ANSWERS, NotFoundError } = require('./errors.js')
-const { RawJson, SessionManager, fixationWarning, subjectOf } = require('./manager.js')
+const { RawJson, SessionManager, clientOf, deviceOf, fixationWarning, subjectOf } = require('./manager.js')
 
 /** Marks what `get` returns, until express-session makes its own object of it. */
 const LOADED = Symbol('loaded')
@@ -47,6 +47,7 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
     #knows(request, opened, created, said) {
       const known = { request: opened, said, keepsAlive: !manager.isPassive(pathOf(request)) }
       this.#known.set(created, known)
+      opened.cameFrom(clientOfRequest(request))
       cut(created.cookie, manager.maxTimeoutSeconds)
       this.#waitForTheSession(request)
       return known
@@ -228,14 +229,24 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
       Object.assign(data, stored)
     }
 
+    /** The record of a request's session. */
+    async recordOf(request) {
+      return this.#known.get(request.session)?.request.record ?? manager.peek(idOf(request))
+    }
+
     /** The live sessions of a user, the last used first. */
-    sessionsOf(user) {
-      return manager.sessionsOf(user)
+    async sessionsOf(user, { current } = {}) {
+      return manager.sessionsOf(user, { current: current && (await this.recordOf(current)) })
+    }
+
+    /** Ends one session of a user, by its name in the list. */
+    revoke(user, name) {
+      return manager.revokeNamed(user, name)
     }
 
     /** Ends all sessions of a user, or all but the one of a request. */
-    logOutEverywhere(user, { except } = {}) {
-      const record = except && this.#known.get(except.session)?.request.record
+    async logOutEverywhere(user, { except } = {}) {
+      const record = except && (await this.recordOf(except))
       return manager.revokeAll(user, record ? { except: record } : {})
     }
   }
@@ -255,6 +266,38 @@ const EXTENDED = '(extended)'
 async function logIn(request, user, changes = {}) {
   if (typeof request.sessionStore?.logIn !== 'function') throw new TypeError('logIn takes a request of express-session with expressStore')
   await request.sessionStore.logIn(request, user, changes)
+}
+
+/** Notes that the user of a request has proved once more who they are: the session keeps its ID. */
+async function confirmLogin(request) {
+  await request.sessionStore.sessions.confirmLogin(idOf(request))
+}
+
+/** Stores where a request comes from, for the list of its user's sessions. `logIn` does so by itself. */
+async function noteDevice(request) {
+  await request.sessionStore.sessions.update(idOf(request), deviceOf(clientOfRequest(request)))
+}
+
+/**
+ * A middleware that lets a request pass whose user has logged in within so many minutes. The others get 401, or what `otherwise`, a
+ * middleware too, answers: a page that asks for the password.
+ */
+function requiresLoginWithin(minutes, otherwise = (request, response) => response.status(401).type('text/plain').send('Log in again.')) {
+  return (request, response, next) => {
+    const store = request.sessionStore
+    store.recordOf(request).then((record) => {
+      const passes = store.sessions.isLoggedInWithin(record, minutes)
+      return passes ? next() : otherwise(request, response, next)
+    }, next)
+  }
+}
+
+function idOf(request) {
+  return request.sessionID ?? request.session?.sessionId ?? ''
+}
+
+function clientOfRequest(request) {
+  return clientOf((name) => request.headers?.[name], request.ip ?? request.socket?.remoteAddress)
 }
 
 /** The data of a record, with the end of its cookie. */
@@ -317,4 +360,4 @@ function answer(callback, act) {
   )
 }
 
-module.exports = { expressStore, logIn }
+module.exports = { confirmLogin, expressStore, logIn, noteDevice, requiresLoginWithin }

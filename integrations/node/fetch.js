@@ -2,7 +2,7 @@
 // Sessions for everything with Request and Response, and the storage of React Router.
 
 const { NotFoundError } = require('./errors.js')
-const { SessionManager, fixationWarning, subjectOf } = require('./manager.js')
+const { SessionManager, clientOf, fixationWarning, subjectOf } = require('./manager.js')
 
 /** By the rules of `__Host-`, unless it is for http. https://www.rfc-editor.org/rfc/rfc6265bis section 4.1.3.2 */
 function cookieRules({ secure = true, name = secure ? '__Host-id' : 'id', sameSite = 'Lax', ...others } = {}) {
@@ -83,6 +83,16 @@ class FetchSession {
     }
   }
 
+  /** The user has proved once more who they are: the session keeps its ID. */
+  async confirmLogin() {
+    await this.#request.confirmLogin()
+  }
+
+  /** Whether the user has logged in within so many minutes. */
+  isLoggedInWithin(minutes) {
+    return this.#manager.isLoggedInWithin(this.record, minutes)
+  }
+
   async logOut() {
     await this.#request.logOut()
     this.#took()
@@ -103,7 +113,7 @@ class FetchSession {
   }
 }
 
-function fetchSessions({ sessions, cookie } = {}) {
+function fetchSessions({ sessions, cookie, address = () => undefined } = {}) {
   const manager = sessions ?? new SessionManager()
   const { name, header } = cookieRules(cookie)
 
@@ -118,6 +128,8 @@ function fetchSessions({ sessions, cookie } = {}) {
 
     async getSession(request) {
       const opened = manager.request(cookieNamed(name, cookieHeader(request)))
+      const headers = request?.headers
+      if (headers) opened.cameFrom(clientOf((name) => headers.get(name), address(request)))
       await opened.open()
       return new FetchSession(opened, manager, !(request?.url && manager.isPassive(new URL(request.url).pathname)))
     },

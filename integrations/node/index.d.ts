@@ -47,6 +47,10 @@ export interface Settings {
   callTimeoutMilliseconds?: number
   /** Paths whose requests do not keep a session alive, such as those of a poll. One that ends in `/` stands for all below it. */
   passivePaths?: string[]
+  /** Whether a login of a framework stores where it comes from, for the list of the user's sessions. Default true. */
+  labels?: boolean
+  /** A secret of 32 bytes or more, under which labels and contexts are encrypted in the table. Default: they are not. */
+  labelKey?: string
   /** The DynamoDB endpoint, in place of AWS_ENDPOINT_URL_DYNAMODB. */
   endpointUrl?: string
   /** The Region, in place of that of the environment or the profile. */
@@ -116,6 +120,12 @@ export class Session {
   readonly subject: string | undefined
   /** Whether the call that returned it has created it: `create`, or `logIn` where there was no session. */
   readonly isNew: boolean
+  /** What its user recognises the session by, such as "Firefox on Linux". Any text: a page has to escape it. */
+  readonly label: string | undefined
+  /** More of the kind, such as `{ address: '192.0.2.1' }`. */
+  readonly context: unknown
+  /** When the user last logged in. undefined: the session is nobody's, or came to its user without a login. */
+  readonly authenticatedAt: Date | undefined
   readonly created: Date
   /** The earlier of the two deadlines. */
   readonly expires: Date
@@ -133,6 +143,14 @@ export class Session {
 export interface ListedSession {
   /** The session's name in logs. It does not give access to the session. */
   loggableId: string
+  /** The session's name in the list, which it keeps through renewals: what `revokeNamed` takes. */
+  name: string
+  /** What its user recognises the session by, such as "Firefox on Linux". Any text: a page has to escape it. */
+  label?: string
+  /** More of the kind, such as `{ address: '192.0.2.1' }`. */
+  context?: unknown
+  /** Whether it is the session that `sessionsOf` was asked to mark. */
+  isCurrent: boolean
   created: Date
   /** When the idle deadline last slid. */
   lastUsed: Date
@@ -144,6 +162,10 @@ export interface CreateOptions {
   subject?: string
   idleTimeoutSeconds?: number
   absoluteTimeoutSeconds?: number
+  /** For the list of the user's sessions: up to 64 bytes of text, such as "Firefox on Linux". */
+  label?: string
+  /** More of the kind: up to 128 bytes as JSON. */
+  context?: unknown
 }
 
 /**
@@ -206,6 +228,8 @@ export class SessionManager {
       dataIfNew?: Data
       idleTimeoutSeconds?: number
       absoluteTimeoutSeconds?: number
+      label?: string
+      context?: unknown
       ifMatch?: string
     },
   ): Promise<Session>
@@ -224,13 +248,25 @@ export class SessionManager {
   clear(id: string | Session, options?: { ifMatch?: string }): Promise<boolean>
 
   /** The live sessions of a subject, the last used first. */
-  sessionsOf(user: User): Promise<ListedSession[]>
+  sessionsOf(user: User, options?: { current?: string | Session }): Promise<ListedSession[]>
 
   /** Ends all sessions of a subject, or all but one, which is named by its loggable ID. */
   revokeAll(user: User, options?: { except?: string | Session }): Promise<void>
 
   /** Ends one session by its loggable ID, for example from a log or a list. */
   revoke(loggableId: string | Session): Promise<void>
+
+  /**
+   * Ends one session of a subject by its name in the list, also if it has another ID by now. One that is not in the list, such as that
+   * of another subject, is not an error. Returns whether this call has ended a session.
+   */
+  revokeNamed(user: User, name: string): Promise<boolean>
+
+  /** Whether the user of a session has logged in within so many minutes. */
+  isLoggedInWithin(session: Session | undefined, minutes: number): boolean
+
+  /** Notes that the user of a session has proved once more who they are. The session keeps its ID. */
+  confirmLogin(id: string | Session): Promise<void>
 
   /** The timeouts of the settings. */
   readonly idleTimeoutSeconds: number
@@ -251,7 +287,11 @@ export interface DynamoDbStore extends session.Store {
   /** The session manager of the store. */
   readonly sessions: SessionManager
   /** The live sessions of a user, the last used first. */
-  sessionsOf(user: User): Promise<ListedSession[]>
+  sessionsOf(user: User, options?: { current?: object }): Promise<ListedSession[]>
+  /** The session of a request in the table. undefined: there is none, or not yet. */
+  recordOf(request: object): Promise<Session | undefined>
+  /** Ends one session of a user, by its name in the list. Returns whether this call has ended it. */
+  revoke(user: User, name: string): Promise<boolean>
   /** Ends all sessions of a user, or all but that of a request. When it is done, none of them can be loaded any more. */
   logOutEverywhere(user: User, options?: { except?: object }): Promise<void>
   touch(id: string, data: session.SessionData, callback?: () => void): void
@@ -281,6 +321,24 @@ export function expressStore(
  * transaction. When it fails, such as with TooManySessionsError, the session is as it was, and nothing of this request is stored.
  */
 export function logIn(request: object, user: User, changes?: Record<string, unknown>): Promise<void>
+
+/** Notes that the user of a request of express-session has proved once more who they are: the session keeps its ID. */
+export function confirmLogin(request: object): Promise<void>
+
+/**
+ * Stores where a request comes from, the browser and its system and the address, for the list of its user's sessions. `logIn` does so
+ * by itself; call this after a login by other means, such as that of @fastify/session, when the session is stored.
+ */
+export function noteDevice(request: object): Promise<void>
+
+/**
+ * A middleware of Express, and a hook of Fastify, that lets a request pass whose user has logged in within so many minutes. The others get 401, or what `otherwise`, a
+ * middleware too, answers: a page that asks for the password.
+ */
+export function requiresLoginWithin(
+  minutes: number,
+  otherwise?: (request: any, response: any, next: (error?: unknown) => void) => unknown,
+): (request: any, response: any, next: (error?: unknown) => void) => unknown
 
 /** The base of this package's errors. None holds a session ID or data. */
 export class SessionError extends Error {
@@ -335,12 +393,21 @@ export interface FetchSession<Data = Record<string, any>> {
    * fails, the user is not logged in, and nothing of this request is stored.
    */
   logIn(user: User, changes?: Partial<Data>): Promise<void>
+  /** Notes that the user has proved once more who they are: the session keeps its ID. */
+  confirmLogin(): Promise<void>
+  /** Whether the user has logged in within so many minutes. */
+  isLoggedInWithin(minutes: number): boolean
   /** Ends the session. What is put into `data` afterwards is a new one. */
   logOut(): Promise<void>
 }
 
 /** Sessions for everything with `Request` and `Response`: Hono, Next.js route handlers, SvelteKit, React Router, `fetch` handlers. */
-export function fetchSessions(options?: { sessions?: SessionManager; cookie?: CookieOptions }): {
+export function fetchSessions(options?: {
+  sessions?: SessionManager
+  cookie?: CookieOptions
+  /** The address of a request's client, for the list of the user's sessions. Default: it is not stored. */
+  address?: (request: any) => string | undefined
+}): {
   readonly sessions: SessionManager
   /** The session of a request, which may also be its headers or the text of its Cookie header. */
   getSession<Data = Record<string, any>>(

@@ -16,7 +16,7 @@ const {
   CorruptRecordError,
   ConfigurationError,
 } = require('./errors.js')
-const { expressStore, logIn } = require('./express.js')
+const { confirmLogin, expressStore, logIn, noteDevice, requiresLoginWithin } = require('./express.js')
 const { fetchSessions, sessionStorage } = require('./fetch.js')
 const { ManualClock, RawJson, Session, SessionManager, serveEmbeddedDynamoDb } = require('./manager.js')
 
@@ -28,7 +28,10 @@ module.exports = {
   SessionManager,
   serveEmbeddedDynamoDb,
   expressStore,
+  confirmLogin,
   logIn,
+  noteDevice,
+  requiresLoginWithin,
   fetchSessions,
   sessionStorage,
   SessionError,

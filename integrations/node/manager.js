@@ -35,13 +35,17 @@ function requireType(name, value, type) {
   if (typeof value !== type) throw new TypeError(`${name} must be a ${type}; it is a ${typeof value}`)
 }
 
-const OPTIONS = { idleTimeoutSeconds: 'number', absoluteTimeoutSeconds: 'number', ifMatch: 'string' }
+const OPTIONS = { idleTimeoutSeconds: 'number', absoluteTimeoutSeconds: 'number', label: 'string', ifMatch: 'string' }
+
+/** What a create, a login and an update may set besides data. */
+const PARTS = ['idleTimeoutSeconds', 'absoluteTimeoutSeconds', 'label', 'context']
 
 /** The options that are given, each of which must be one of `allowed` and of its type. */
 function options(given, ...allowed) {
   for (const [name, value] of Object.entries(given)) {
     if (!allowed.includes(name)) throw new TypeError(`there is no option ${name}`)
     if (name === 'subject') given = { ...given, subject: subjectOf(value) }
+    if (name === 'context') given = { ...given, context: value === undefined || value === '' ? value : toJson(value) }
     if (value !== undefined && OPTIONS[name]) requireType(name, value, OPTIONS[name])
   }
   return given
@@ -64,6 +68,20 @@ function requireSession(session) {
 }
 
 const date = (seconds) => new Date(seconds * 1000)
+
+/** A context is stored as JSON. */
+const contextOf = (text) => (text == null ? undefined : JSON.parse(text))
+
+/** The label and the context of the device that a request comes from. */
+function deviceOf(client) {
+  const [label, context] = native.deviceOf(...client)
+  return { label: label ?? undefined, context: contextOf(context) }
+}
+
+/** Where a request comes from, by its headers. */
+function clientOf(header, address) {
+  return [address, header('user-agent'), header('sec-ch-ua'), header('sec-ch-ua-platform')].map((text) => text ?? undefined)
+}
 
 class RawJson {
   constructor(text) {
@@ -125,6 +143,23 @@ class Session {
 
   get subject() {
     return this.#native.subject ?? undefined
+  }
+
+  get label() {
+    return this.#native.label ?? undefined
+  }
+
+  get context() {
+    return contextOf(this.#native.context)
+  }
+
+  get authenticatedAt() {
+    return this.#native.authenticatedAt == null ? undefined : date(this.#native.authenticatedAt)
+  }
+
+  /** For the session manager, which has the clock. */
+  isWithin(manager, seconds) {
+    return manager.isLoggedInWithin(this.#native, seconds)
   }
 
   get isNew() {
@@ -214,13 +249,13 @@ class SessionManager {
   }
 
   async create(data = {}, given = {}) {
-    const chosen = options(given, 'subject', 'idleTimeoutSeconds', 'absoluteTimeoutSeconds')
+    const chosen = options(given, 'subject', ...PARTS)
     return new Session(await this.#call('create', toJson(data), chosen), true)
   }
 
   async createUnderGivenId(id, data = {}, given = {}) {
     requireType('the session ID', id, 'string')
-    const chosen = options(given, 'subject', 'idleTimeoutSeconds', 'absoluteTimeoutSeconds')
+    const chosen = options(given, 'subject', ...PARTS)
     return new Session(await this.#call('createUnderGivenId', id, toJson(data), chosen), true)
   }
 
@@ -258,13 +293,13 @@ class SessionManager {
   }
 
   async update(id, { data, ...given }) {
-    const chosen = options(given, 'idleTimeoutSeconds', 'absoluteTimeoutSeconds', 'ifMatch')
+    const chosen = options(given, ...PARTS, 'ifMatch')
     return this.#call('update', idOf(id), data === undefined ? undefined : toJson(data), chosen)
   }
 
   async logIn(id, subject, { data, dataIfNew, ...given } = {}) {
     const user = requireSubject(subject)
-    const chosen = options(given, 'idleTimeoutSeconds', 'absoluteTimeoutSeconds', 'ifMatch')
+    const chosen = options(given, ...PARTS, 'ifMatch')
     const json = [data, dataIfNew].map((value) => (value === undefined ? undefined : toJson(value)))
     const [record, isNew] = await this.#call('logIn', id == null ? undefined : idOf(id), user, json, chosen)
     return new Session(record, isNew)
@@ -280,11 +315,18 @@ class SessionManager {
     return this.#call('clear', idOf(id), options(given, 'ifMatch'))
   }
 
-  async sessionsOf(subject) {
+  async sessionsOf(subject, given = {}) {
+    const { current } = options(given, 'current')
+    const marked = current === undefined ? undefined : loggableIdOf(current)
     const listed = await this.#call('sessionsOf', requireSubject(subject))
-    return listed.map(({ loggableId, created, lastUsed, expires }) => {
-      return { loggableId, created: date(created), lastUsed: date(lastUsed), expires: date(expires) }
-    })
+    return listed.map(({ created, lastUsed, expires, context, ...others }) => ({
+      ...others,
+      context: contextOf(context),
+      isCurrent: others.loggableId === marked,
+      created: date(created),
+      lastUsed: date(lastUsed),
+      expires: date(expires),
+    }))
   }
 
   async revokeAll(subject, given = {}) {
@@ -294,6 +336,20 @@ class SessionManager {
 
   async revoke(loggableId) {
     await this.#call('revoke', loggableIdOf(loggableId))
+  }
+
+  async revokeNamed(subject, name) {
+    requireType('the name', name, 'string')
+    return this.#call('revokeNamed', requireSubject(subject), name)
+  }
+
+  isLoggedInWithin(session, minutes) {
+    requireType('the number of minutes', minutes, 'number')
+    return session !== undefined && session.isWithin(this.#native, minutes * 60)
+  }
+
+  async confirmLogin(id) {
+    await this.#call('confirmLogin', idOf(id))
   }
 
   async check() {
@@ -317,6 +373,7 @@ function fixationWarning(advice) {
 class RequestSession {
   #native
   #given
+  #client = []
 
   constructor(...given) {
     this.#given = given
@@ -327,6 +384,7 @@ class RequestSession {
   #call(step, ...values) {
     return call(() => {
       this.#native ??= new native.NativeRequest(...this.#given)
+      this.#native.cameFrom(...this.#client)
       return this.#native[step](...values)
     })
   }
@@ -339,6 +397,15 @@ class RequestSession {
 
   #took(record) {
     this.record = record ? new Session(record, false) : undefined
+  }
+
+  /** Where the request comes from: what `clientOf` returns. */
+  cameFrom(client) {
+    this.#client = client
+  }
+
+  async confirmLogin() {
+    this.#took(await this.#call('confirmLogin'))
   }
 
   /** A lifetime is a number of seconds, `'keep'` or undefined: as long as the settings say. */
@@ -370,6 +437,8 @@ module.exports = {
   RawJson,
   Session,
   SessionManager,
+  clientOf,
+  deviceOf,
   fixationWarning,
   serveEmbeddedDynamoDb,
   subjectOf,

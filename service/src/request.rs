@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use dynamodb_web_session::{ETags, LoggableId, MalformedETags, Preconditions, SessionId, Subject};
+use dynamodb_web_session::{
+    Device, ETags, LoggableId, MalformedDevice, MalformedETags, Preconditions, SessionId, Subject,
+};
 use lambda_http::Request;
 use lambda_http::http::HeaderValue;
 use lambda_http::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
@@ -53,9 +55,26 @@ pub struct SessionBody<'a> {
     /// The session's own absolute timeout.
     #[serde(default, deserialize_with = "whole_number")]
     pub absolute_timeout_seconds: Option<u64>,
+    label: Option<String>,
+    #[serde(borrow)]
+    context: Option<&'a RawValue>,
+    /// What its user recognises the session by: `label` and `context`. `""` and `null` remove them.
+    #[serde(skip)]
+    pub device: Device,
 }
 
 impl SessionBody<'_> {
+    fn read_device(&mut self) -> Result<(), MalformedDevice> {
+        if let Some(label) = self.label.take() {
+            self.device = std::mem::take(&mut self.device).with_label(label)?;
+        }
+        if let Some(context) = self.context.map(RawValue::get) {
+            let context = if context == "null" { "" } else { context };
+            self.device = std::mem::take(&mut self.device).with_context(context)?;
+        }
+        Ok(())
+    }
+
     /// Whether it sets a timeout.
     #[must_use]
     pub fn has_timeouts(&self) -> bool {
@@ -79,6 +98,8 @@ struct RevocationBody {
     subject: Option<Subject>,
     #[serde(default, deserialize_with = "loggable_id")]
     except: Option<LoggableId>,
+    #[serde(default, deserialize_with = "name")]
+    name: Option<String>,
     #[serde(default, deserialize_with = "loggable_id")]
     loggable_session_id: Option<LoggableId>,
 }
@@ -88,6 +109,8 @@ struct RevocationBody {
 pub enum Revocation {
     /// All sessions of a subject, or all but one.
     Subject(Subject, Option<LoggableId>),
+    /// One session in the list of a subject, by its name there.
+    Named(Subject, String),
     /// One session.
     Session(LoggableId),
 }
@@ -105,6 +128,10 @@ fn subject<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Subject>
 fn loggable_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LoggableId>, D::Error> {
     let text = <Cow<'_, str>>::deserialize(deserializer)?;
     text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
 }
 
 /// A whole number in any spelling: JSON has one kind of number, and `60` is `60.0`. `null` is refused.
@@ -125,10 +152,10 @@ pub fn session_body<'a>(request: &'a Request, settings: &Settings) -> Result<Ses
     if request.body().is_empty() {
         return Ok(SessionBody::default());
     }
-    let body: SessionBody<'_> = parse(
+    let mut body: SessionBody<'_> = parse(
         request,
-        "the body must have no members but `data` (an object), `subject` (a text of 1 to 256 bytes), \
-         `idle_timeout_seconds` and `absolute_timeout_seconds` (whole numbers), none of them twice",
+        "the body must have no members but `data` (an object), `subject` (a text of 1 to 256 bytes), `label` (a text), \
+         `context`, `idle_timeout_seconds` and `absolute_timeout_seconds` (whole numbers), none of them twice",
     )?;
     if settings.is_cookie_transport() && body.has_timeouts() {
         return Err(Failure::BadRequest("in cookie transport the body must not set timeouts"));
@@ -136,6 +163,17 @@ pub fn session_body<'a>(request: &'a Request, settings: &Settings) -> Result<Ses
     if settings.is_cookie_transport() && body.subject.is_some() {
         return Err(Failure::BadRequest("in cookie transport the body must not set the subject"));
     }
+    if settings.is_cookie_transport() && (body.label.is_some() || body.context.is_some()) {
+        return Err(Failure::BadRequest(
+            "in cookie transport the body must not set the label or the context",
+        ));
+    }
+    body.read_device().map_err(|malformed| {
+        Failure::BadRequest(match malformed {
+            MalformedDevice::Label => "`label` must be a text of at most 64 bytes",
+            MalformedDevice::Context => "`context` must be JSON of at most 128 bytes",
+        })
+    })?;
     Ok(body)
 }
 
@@ -155,12 +193,18 @@ pub fn listed_subject(request: &Request) -> Result<Subject, Failure> {
 /// [`Failure::NotJson`] and [`Failure::BadRequest`].
 pub fn revocation(request: &Request) -> Result<Revocation, Failure> {
     const MEMBERS: &str = "the body must have `subject` (a text of 1 to 256 bytes), with or without `except` (a loggable \
-                           session ID), or only `loggable_session_id` (128 hexadecimal digits in lower case)";
+                           session ID) or `name` (one of the list), or only `loggable_session_id` (128 hexadecimal digits in lower case)";
     match parse(request, MEMBERS)? {
-        RevocationBody { subject: Some(subject), except, loggable_session_id: None } => {
+        RevocationBody { subject: Some(subject), except, name: None, loggable_session_id: None } => {
             Ok(Revocation::Subject(subject, except))
         }
-        RevocationBody { subject: None, except: None, loggable_session_id: Some(id) } => {
+        RevocationBody {
+            subject: Some(subject),
+            except: None,
+            name: Some(name),
+            loggable_session_id: None,
+        } => Ok(Revocation::Named(subject, name)),
+        RevocationBody { subject: None, except: None, name: None, loggable_session_id: Some(id) } => {
             Ok(Revocation::Session(id))
         }
         _ => Err(Failure::BadRequest(MEMBERS)),

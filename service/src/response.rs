@@ -2,13 +2,14 @@
 //!
 //! Writing a response cannot fail: what could make it fail is checked before.
 
-use dynamodb_web_session::{ETag, Error, ListedSession, LoggableId, Session, Subject};
+use dynamodb_web_session::{Device, ETag, Error, ListedSession, LoggableId, Session, Subject};
 use lambda_http::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::{Body, Response};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::cookie;
 use crate::failure::Failure;
@@ -27,8 +28,14 @@ struct SessionDocument<'a, T> {
     loggable_session_id: &'a LoggableId,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<&'a RawValue>,
     data: &'a T,
     created: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authenticated_at: Option<String>,
     expires: String,
     idle_timeout_seconds: u64,
     absolute_timeout_seconds: u64,
@@ -40,8 +47,11 @@ impl<'a, T: Serialize> SessionDocument<'a, T> {
             session_id: None,
             loggable_session_id: session.loggable_id(),
             subject: session.subject().map(Subject::as_str),
+            label: session.device().label(),
+            context: context(session.device()),
             data: &session.data,
             created: session.created().to_string(),
+            authenticated_at: session.authenticated_at().map(|at| at.to_string()),
             expires: session.expires().to_string(),
             idle_timeout_seconds: session.timeouts.idle_seconds,
             absolute_timeout_seconds: session.timeouts.absolute_seconds,
@@ -109,29 +119,47 @@ pub fn revoked() -> Response<Body> {
     empty(StatusCode::NO_CONTENT)
 }
 
+/// A context is JSON that was checked when it was stored.
+fn context(device: &Device) -> Option<&RawValue> {
+    device.context().and_then(|text| serde_json::from_str(text).ok())
+}
+
 /// The list of a subject's sessions.
 #[derive(Serialize)]
-struct SessionList {
-    sessions: Vec<SessionSummary>,
+struct SessionList<'a> {
+    sessions: Vec<SessionSummary<'a>>,
 }
 
 #[derive(Serialize)]
-struct SessionSummary {
-    loggable_session_id: LoggableId,
+struct SessionSummary<'a> {
+    loggable_session_id: &'a LoggableId,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<&'a RawValue>,
     created: String,
     last_used: String,
     expires: String,
 }
 
+impl<'a> SessionSummary<'a> {
+    fn of(session: &'a ListedSession) -> Self {
+        Self {
+            loggable_session_id: &session.loggable_id,
+            name: &session.name,
+            label: session.device.label(),
+            context: context(&session.device),
+            created: session.created.to_string(),
+            last_used: session.last_used.to_string(),
+            expires: session.expires.to_string(),
+        }
+    }
+}
+
 /// `200`, with the live sessions of a subject.
-pub fn listed(sessions: Vec<ListedSession>) -> Response<Body> {
-    let summary = |session: ListedSession| SessionSummary {
-        loggable_session_id: session.loggable_id,
-        created: session.created.to_string(),
-        last_used: session.last_used.to_string(),
-        expires: session.expires.to_string(),
-    };
-    let list = SessionList { sessions: sessions.into_iter().map(summary).collect() };
+pub fn listed(sessions: &[ListedSession]) -> Response<Body> {
+    let list = SessionList { sessions: sessions.iter().map(SessionSummary::of).collect() };
     json(StatusCode::OK, "application/json", &list)
 }
 

@@ -1,26 +1,20 @@
 //! The settings: read once, validated once.
 
+mod rules;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
 
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::Timestamp;
 use crate::error::ConfigError;
-use crate::id::ID_BYTES;
-use crate::subject::MAX_PER_SUBJECT;
+use crate::label_key::LabelKey;
 use crate::timeouts::Timeouts;
 use crate::variables::Variables;
 
-/// Up to ten years: a longer timeout is a mistake.
-const TIMEOUT_SECONDS: RangeInclusive<u64> = 1..=315_360_000;
-
-/// An item holds at most 400 KiB (DynamoDB's "Quotas"); the other attributes take less than 1 KiB.
-pub(crate) const MAX_DATA_BYTES: usize = (400 - 1) * 1024;
-const DATA_BYTES: RangeInclusive<usize> = 2..=MAX_DATA_BYTES;
+pub(crate) use rules::{MAX_DATA_BYTES, endpoint_url};
 
 /// A call of a framework's request. A page that waits longer has lost its reader, and its worker.
 const FRAMEWORK_CALL_MILLISECONDS: u64 = 2000;
-const CALL_MILLISECONDS: RangeInclusive<u64> = 100..=10_000;
 
 /// What a login does when its subject has as many sessions as it may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,9 +37,6 @@ pub enum SealMode {
     /// It is stored sealed, and data that is not is read too: until the last session from before has ended.
     Migrate,
 }
-
-/// The characters of a namespace, 0 to 64 of them.
-const NAMESPACE_LENGTH: usize = 64;
 
 /// The settings of a [`SessionManager`](crate::SessionManager).
 ///
@@ -98,6 +89,12 @@ pub struct Config {
     /// `SESSION_PASSIVE_PATHS`: paths whose requests do not keep a session alive, such as those of a poll, separated by commas. A
     /// path that ends in `/` stands for all below it. For [`web`](crate::web). Default: none.
     pub passive_paths: Vec<String>,
+    /// `SESSION_LABELS`: a login stores a label and a context that are made from its request, for the list of the user's sessions.
+    /// For [`web`](crate::web). Default `true`.
+    pub labels: bool,
+    /// `SESSION_LABEL_KEY`: a secret of 32 bytes or more under which labels and contexts are encrypted in the table. What was stored
+    /// before there was one stays readable, and what another key has encrypted does not. Default: none.
+    pub label_key: Option<LabelKey>,
     /// `SESSION_CALL_TIMEOUT_MILLISECONDS`: a call whose table has not responded by then fails, 100 to 10,000; and after three in a row
     /// the next fail at once, for a second. Not a clear nor a revocation. Default: only the limits of a function's calls, up to 9
     /// seconds; with [`from_arguments`](Self::from_arguments) 2,000.
@@ -124,6 +121,8 @@ impl Default for Config {
             seal: SealMode::default(),
             merge: true,
             passive_paths: Vec::new(),
+            labels: true,
+            label_key: None,
             call_timeout_milliseconds: None,
             endpoint_url: None,
             region: None,
@@ -174,6 +173,8 @@ impl Config {
             )?,
             merge: variables.choice("SESSION_MERGE", default.merge, [("true", true), ("false", false)])?,
             passive_paths: paths(&variables.text("SESSION_PASSIVE_PATHS", String::new())?),
+            labels: variables.choice("SESSION_LABELS", default.labels, [("true", true), ("false", false)])?,
+            label_key: variables.secret("SESSION_LABEL_KEY", "a random text of at least 32 bytes")?,
             call_timeout_milliseconds: variables.given_number("SESSION_CALL_TIMEOUT_MILLISECONDS")?,
             endpoint_url: default.endpoint_url,
             region: default.region,
@@ -225,91 +226,10 @@ impl Config {
             |passive: &String| path == passive || (passive.ends_with('/') && path.starts_with(passive));
         self.passive_paths.iter().any(is_one)
     }
-
-    /// Validates every setting.
-    ///
-    /// # Errors
-    /// The first setting that is not accepted.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        table_name("SESSION_TABLE_NAME", &self.table_name)?;
-        in_range("SESSION_ID_BYTES", self.id_bytes, &ID_BYTES)?;
-        in_range("SESSION_MAX_TIMEOUT_SECONDS", self.max_timeout_seconds, &TIMEOUT_SECONDS)?;
-        in_range("SESSION_IDLE_TIMEOUT_SECONDS", self.timeouts.idle_seconds, &TIMEOUT_SECONDS)?;
-        in_range("SESSION_ABSOLUTE_TIMEOUT_SECONDS", self.timeouts.absolute_seconds, &TIMEOUT_SECONDS)?;
-        let interval = 0..=*TIMEOUT_SECONDS.end();
-        in_range("SESSION_TOUCH_INTERVAL_SECONDS", self.touch_interval_seconds, &interval)?;
-        let now = SystemClock.now();
-        if self.not_before > now {
-            return Err(ConfigError {
-                variable: "SESSION_NOT_BEFORE".into(),
-                accepted: format!("a moment that is not in the future: at most {now}"),
-                given: self.not_before.to_string(),
-            });
-        }
-        in_range("SESSION_MAX_DATA_BYTES", self.max_data_bytes, &DATA_BYTES)?;
-        in_range("SESSION_MAX_PER_SUBJECT", self.max_per_subject, &(1..=MAX_PER_SUBJECT))?;
-        namespace("SESSION_SUBJECT_NAMESPACE", &self.subject_namespace)?;
-        if let Some(milliseconds) = self.call_timeout_milliseconds {
-            in_range("SESSION_CALL_TIMEOUT_MILLISECONDS", milliseconds, &CALL_MILLISECONDS)?;
-        }
-        if let Some(given) = self.passive_paths.iter().find(|path| !path.starts_with('/')) {
-            return Err(ConfigError {
-                variable: "SESSION_PASSIVE_PATHS".into(),
-                accepted: "paths that begin with /, separated by commas".into(),
-                given: format!("{given:?}"),
-            });
-        }
-        self.endpoint_url.as_deref().map_or(Ok(()), |url| endpoint_url("endpoint_url", url))
-    }
-}
-
-fn in_range<N: PartialOrd + std::fmt::Display>(
-    variable: &'static str,
-    given: N,
-    range: &RangeInclusive<N>,
-) -> Result<(), ConfigError> {
-    if range.contains(&given) {
-        return Ok(());
-    }
-    let accepted = format!("a whole number from {} to {}", range.start(), range.end());
-    Err(ConfigError { variable: variable.into(), accepted, given: given.to_string() })
 }
 
 fn paths(given: &str) -> Vec<String> {
     given.split(',').map(str::trim).filter(|path| !path.is_empty()).map(str::to_owned).collect()
-}
-
-/// The AWS SDK panics on a URL that it cannot send requests to.
-pub(crate) fn endpoint_url(variable: &'static str, given: &str) -> Result<(), ConfigError> {
-    let authority = given.strip_prefix("http://").or_else(|| given.strip_prefix("https://"));
-    if authority
-        .is_some_and(|authority| authority.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['))
-        && !given.contains(|c: char| c.is_whitespace() || c.is_control())
-    {
-        return Ok(());
-    }
-    let accepted = "a URL that begins with http:// or https://".into();
-    Err(ConfigError { variable: variable.into(), accepted, given: format!("{given:?}") })
-}
-
-/// DynamoDB's rule (API reference, `TableName`): 3 to 255 of these characters, or a table's ARN.
-fn table_name(variable: &'static str, given: &str) -> Result<(), ConfigError> {
-    let is_name = (3..=255).contains(&given.len())
-        && given.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
-    if is_name || (given.starts_with("arn:") && given.len() <= 1024) {
-        return Ok(());
-    }
-    let accepted = "3 to 255 of the characters a-z, A-Z, 0-9, _, - and ., or the ARN of a table".into();
-    Err(ConfigError { variable: variable.into(), accepted, given: format!("{given:?}") })
-}
-
-fn namespace(variable: &'static str, given: &str) -> Result<(), ConfigError> {
-    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    if given.len() <= NAMESPACE_LENGTH && given.bytes().all(is_allowed) {
-        return Ok(());
-    }
-    let accepted = "at most 64 of the characters a-z, A-Z, 0-9, _, - and .".into();
-    Err(ConfigError { variable: variable.into(), accepted, given: format!("{given:?}") })
 }
 
 #[cfg(test)]
@@ -364,6 +284,8 @@ mod tests {
             ("SESSION_SEAL", "migrate"),
             ("SESSION_MERGE", "false"),
             ("SESSION_PASSIVE_PATHS", "/poll, /static/"),
+            ("SESSION_LABELS", "false"),
+            ("SESSION_LABEL_KEY", "0123456789abcdef0123456789abcdef"),
             ("SESSION_CALL_TIMEOUT_MILLISECONDS", "1500"),
         ]);
         let expected = Config {
@@ -380,6 +302,8 @@ mod tests {
             seal: SealMode::Migrate,
             merge: false,
             passive_paths: vec!["/poll".into(), "/static/".into()],
+            labels: false,
+            label_key: "0123456789abcdef0123456789abcdef".parse().ok(),
             call_timeout_milliseconds: Some(1500),
             endpoint_url: None,
             region: None,
@@ -424,6 +348,14 @@ mod tests {
                 message.ends_with(value.trim_end_matches('"')) || message.contains(&format!("{value:?}"))
             );
         }
+    }
+
+    #[test]
+    fn a_bad_key_is_not_shown() {
+        let error = config(&[("SESSION_LABEL_KEY", "too-short")]).unwrap_err();
+        assert_eq!(error.variable, "SESSION_LABEL_KEY");
+        assert!(!format!("{error:?}").contains("too-short"));
+        assert_eq!(config(&[("SESSION_LABEL_KEY", "")]).unwrap(), Config::default());
     }
 
     #[test]

@@ -74,13 +74,7 @@ impl SessionManager {
     fn over(connection: Connection, config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self {
-            table: Table::new(
-                connection,
-                config.table_name.clone(),
-                config.not_before,
-                config.seal,
-                config.subject_namespace.clone(),
-            ),
+            table: Table::new(connection, &config),
             doubtful: Arc::default(),
             time_limit: config.call_timeout_milliseconds.map(Duration::from_millis).map(TimeLimit::new),
             config: Arc::new(config),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::clock::Timestamp;
+use crate::device::Device;
 use crate::etag::{ETag, Preconditions};
 use crate::id::{AsSessionId, LoggableId, SessionId};
 use crate::subject::Subject;
@@ -25,6 +26,8 @@ pub struct Session<T> {
     pub(crate) created: Timestamp,
     pub(crate) deadlines: Deadlines,
     pub(crate) etag: ETag,
+    pub(crate) device: Device,
+    pub(crate) authenticated_at: Option<Timestamp>,
 }
 
 impl<T> Session<T> {
@@ -67,6 +70,25 @@ impl<T> Session<T> {
     pub fn etag(&self) -> &ETag {
         &self.etag
     }
+
+    /// What its user recognises the session by.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// When the user last logged in: then this session was created for its subject, or became that of its subject, or the
+    /// user proved once more who they are ([`confirm_login`](crate::SessionManager::confirm_login)). `None`: never.
+    ///
+    /// Before something serious, such as a change of the password, ask for the password again if it was long ago (OWASP ASVS
+    /// 5.0, 7.5).
+    pub fn authenticated_at(&self) -> Option<Timestamp> {
+        self.authenticated_at
+    }
+
+    /// Whether the user has logged in within so many seconds before `now`.
+    pub fn is_authenticated_within(&self, seconds: u64, now: Timestamp) -> bool {
+        self.authenticated_at.is_some_and(|at| now.seconds_since(at) <= seconds)
+    }
 }
 
 impl<T: Sync> AsSessionId for Session<T> {
@@ -86,6 +108,8 @@ pub struct CreateOptions {
     pub absolute_timeout_seconds: Option<u64>,
     /// The session ends at this moment at the latest, where its absolute timeout would be later.
     pub absolute_deadline: Option<Timestamp>,
+    /// What its user recognises the session by.
+    pub device: Device,
 }
 
 impl From<Timeouts> for CreateOptions {
@@ -128,6 +152,8 @@ pub struct LogIn<D> {
     pub absolute_timeout_seconds: Option<u64>,
     /// The session ends at this moment at the latest, where its absolute timeout would be later.
     pub absolute_deadline: Option<Timestamp>,
+    /// What its user recognises the session by.
+    pub device: Device,
     /// What must hold for the login to take place.
     pub preconditions: Preconditions,
 }
@@ -140,6 +166,7 @@ impl<D> Default for LogIn<D> {
             idle_timeout_seconds: None,
             absolute_timeout_seconds: None,
             absolute_deadline: None,
+            device: Device::default(),
             preconditions: Preconditions::default(),
         }
     }
@@ -159,6 +186,10 @@ pub struct LoggedIn<T> {
 pub struct ListedSession {
     /// The session's name in logs. It does not give access to the session.
     pub loggable_id: LoggableId,
+    /// The session's name in the list, 16 characters, which it keeps through renewals. It does not give access to the session.
+    pub name: String,
+    /// What its user recognises the session by.
+    pub device: Device,
     /// When the session was created.
     pub created: Timestamp,
     /// When the session was used last, or up to a tenth of its idle timeout earlier, and 15 minutes at most.
@@ -191,13 +222,18 @@ pub struct Update<D> {
     pub absolute_timeout_seconds: Option<u64>,
     /// Another subject.
     pub subject: SubjectChange,
+    /// What its user recognises the session by.
+    pub device: Device,
     /// What must hold for the update to take place.
     pub preconditions: Preconditions,
 }
 
 impl<D> Update<D> {
-    pub(crate) fn changes_timeouts(&self) -> bool {
-        self.idle_timeout_seconds.is_some() || self.absolute_timeout_seconds.is_some()
+    /// Whether it changes what the list of the session's subject has too.
+    pub(crate) fn changes_list(&self) -> bool {
+        self.idle_timeout_seconds.is_some()
+            || self.absolute_timeout_seconds.is_some()
+            || !self.device.is_empty()
     }
 }
 
@@ -208,6 +244,7 @@ impl<D> Default for Update<D> {
             idle_timeout_seconds: None,
             absolute_timeout_seconds: None,
             subject: SubjectChange::Keep,
+            device: Device::default(),
             preconditions: Preconditions::default(),
         }
     }

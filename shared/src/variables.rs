@@ -92,6 +92,17 @@ impl<'a> Variables<'a> {
         self.parse(variable, default, "a whole number", parse)
     }
 
+    /// A secret, which no error shows. An empty variable is as good as an unset one.
+    pub(crate) fn secret<T: FromStr>(
+        &self,
+        variable: &'static str,
+        accepted: &str,
+    ) -> Result<Option<T>, ConfigError> {
+        let parse = |text: &str| if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) };
+        let hidden = |error| ConfigError { given: "another text".into(), ..error };
+        self.parse(variable, None, accepted, parse).map_err(hidden)
+    }
+
     /// An empty variable is as good as an unset one: a template cannot leave a variable out.
     pub(crate) fn timestamp(
         &self,

@@ -20,6 +20,7 @@ async fn create(service: &SessionService, request: &Request) -> Result<Response<
         subject: body.subject,
         idle_timeout_seconds: body.idle_timeout_seconds,
         absolute_timeout_seconds: body.absolute_timeout_seconds,
+        device: body.device,
         ..CreateOptions::default()
     };
     Ok(match body.data {

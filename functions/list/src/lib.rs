@@ -11,5 +11,5 @@ pub async fn handle(service: &SessionService, request: Request) -> Response<Body
 
 async fn list(service: &SessionService, request: &Request) -> Result<Response<Body>, Failure> {
     let subject = request::listed_subject(request)?;
-    Ok(response::listed(service.sessions.sessions_of(&subject).await?))
+    Ok(response::listed(&service.sessions.sessions_of(&subject).await?))
 }

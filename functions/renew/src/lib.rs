@@ -28,9 +28,9 @@ async fn renew_id(
     body: SessionBody<'_>,
 ) -> Result<Response<Body>, Failure> {
     let SessionService { sessions, settings } = service;
-    if body.has_timeouts() {
+    if body.has_timeouts() || !body.device.is_empty() {
         return Err(Failure::BadRequest(
-            "a renewal takes `data` only; with `subject`, it takes timeouts too",
+            "a renewal takes `data` only; with `subject`, it takes timeouts, `label` and `context` too",
         ));
     }
     let preconditions = request::preconditions(request)?;
@@ -62,6 +62,7 @@ async fn log_in(
         idle_timeout_seconds: body.idle_timeout_seconds,
         absolute_timeout_seconds: body.absolute_timeout_seconds,
         absolute_deadline: None,
+        device: body.device,
         preconditions: request::preconditions(request)?,
     };
     let logged_in = sessions.log_in(&id, subject, options).await?;

@@ -1,4 +1,4 @@
-//! `POST /session/revoke`: ends the sessions of a subject, or one session by its loggable ID.
+//! `POST /session/revoke`: ends the sessions of a subject, one of them by its name, or one session by its loggable ID.
 
 use lambda_http::http::Method;
 use lambda_http::{Body, Request, Response};
@@ -14,6 +14,9 @@ async fn revoke(service: &SessionService, request: &Request) -> Result<Response<
     match request::revocation(request)? {
         Revocation::Subject(subject, except) => {
             service.sessions.revoke_all(&subject, except.as_ref()).await?;
+        }
+        Revocation::Named(subject, name) => {
+            service.sessions.revoke_named(&subject, &name).await?;
         }
         Revocation::Session(id) => {
             service.sessions.revoke(&id).await?;

@@ -1,4 +1,4 @@
-//! `PUT /session`: saves a session's data, its timeouts, or both.
+//! `PUT /session`: saves a session's data, its timeouts, its label or its context.
 
 use dynamodb_web_session::{SubjectChange, Update};
 use lambda_http::http::Method;
@@ -16,14 +16,15 @@ async fn save(service: &SessionService, request: &Request) -> Result<Response<Bo
     if body.subject.is_some() {
         return Err(Failure::BadRequest("a save cannot change the subject; a login can"));
     }
-    if body.data.is_none() && !body.has_timeouts() {
-        return Err(Failure::BadRequest("a save needs `data`, a timeout, or both"));
+    if body.data.is_none() && !body.has_timeouts() && body.device.is_empty() {
+        return Err(Failure::BadRequest("a save needs `data`, a timeout, `label` or `context`"));
     }
     let update = Update {
         data: body.data,
         idle_timeout_seconds: body.idle_timeout_seconds,
         absolute_timeout_seconds: body.absolute_timeout_seconds,
         subject: SubjectChange::Keep,
+        device: body.device,
         preconditions: request::preconditions(request)?,
     };
     let id = match request::session_id(request.headers(), settings) {

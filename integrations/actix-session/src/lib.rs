@@ -141,8 +141,8 @@ impl SessionStore for DynamoDbStore {
         let options = CreateOptions {
             subject: self.subject(&state).map_err(SaveError::Serialization)?,
             idle_timeout_seconds: Some(self.idle_seconds(ttl)),
-            absolute_timeout_seconds: None,
             absolute_deadline,
+            ..CreateOptions::default()
         };
         let created = self.sessions.create_with(state, options).await;
         key_of(created.map_err(|error| SaveError::Other(error.into()))?.id()).map_err(SaveError::Other)

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use dynamodb_web_session as shared;
 use dynamodb_web_session::{
-    Clock, CreateOptions, Error, LogIn, LoggableId, Preconditions, Renewal, SessionId, SessionManager,
-    Subject, SubjectChange, SystemClock, Timeouts, Timestamp, Update,
+    Clock, CreateOptions, Device, Error, LogIn, LoggableId, Preconditions, Renewal, SessionId,
+    SessionManager, Subject, SubjectChange, SystemClock, Timeouts, Timestamp, Update,
 };
 use napi::Env;
 use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
@@ -45,10 +45,25 @@ pub struct Options {
     pub subject: Option<String>,
     pub idle_timeout_seconds: Option<f64>,
     pub absolute_timeout_seconds: Option<f64>,
+    pub label: Option<String>,
+    /// As JSON text.
+    pub context: Option<String>,
     pub if_match: Option<String>,
 }
 
 impl Options {
+    /// An absent part stays as it is, and an empty text removes it.
+    fn device(&self) -> napi::Result<Device> {
+        let mut device = Device::default();
+        if let Some(label) = &self.label {
+            device = device.with_label(label).map_err(invalid_argument)?;
+        }
+        if let Some(context) = &self.context {
+            device = device.with_context(context).map_err(invalid_argument)?;
+        }
+        Ok(device)
+    }
+
     fn subject(&self) -> napi::Result<Option<Subject>> {
         self.subject.clone().map(subject).transpose()
     }
@@ -63,6 +78,7 @@ impl Options {
             subject: self.subject()?,
             idle_timeout_seconds: self.idle_timeout_seconds.map(whole),
             absolute_timeout_seconds: self.absolute_timeout_seconds.map(whole),
+            device: self.device()?,
             ..CreateOptions::default()
         })
     }
@@ -233,6 +249,7 @@ impl NativeManager {
             idle_timeout_seconds: options.idle_timeout_seconds.map(whole),
             absolute_timeout_seconds: options.absolute_timeout_seconds.map(whole),
             subject: SubjectChange::Keep,
+            device: options.device()?,
             preconditions: options.preconditions()?,
         };
         let update = |sessions: SessionManager| async move { sessions.update(&id, update).await };
@@ -268,6 +285,7 @@ impl NativeManager {
             idle_timeout_seconds: options.idle_timeout_seconds.map(whole),
             absolute_timeout_seconds: options.absolute_timeout_seconds.map(whole),
             absolute_deadline: None,
+            device: options.device()?,
             preconditions: options.preconditions()?,
         };
         let id: Option<SessionId> = id.and_then(|text| text.parse().ok());
@@ -324,5 +342,27 @@ impl NativeManager {
     pub fn revoke<'env>(&self, env: &'env Env, id: String) -> napi::Result<PromiseRaw<'env, ()>> {
         let id = loggable_id(&id)?;
         self.call(env, |sessions| async move { sessions.revoke(&id).await }, drop)
+    }
+
+    #[napi]
+    pub fn is_logged_in_within(&self, session: &NativeSession, seconds: f64) -> bool {
+        self.sessions.is_logged_in_within(&session.0, seconds as u64)
+    }
+
+    #[napi]
+    pub fn revoke_named<'env>(
+        &self,
+        env: &'env Env,
+        subject: String,
+        name: String,
+    ) -> napi::Result<PromiseRaw<'env, bool>> {
+        let subject = self::subject(subject)?;
+        let revoke = |sessions: SessionManager| async move { sessions.revoke_named(&subject, &name).await };
+        self.call(env, revoke, |is_ended| is_ended)
+    }
+
+    #[napi]
+    pub fn confirm_login<'env>(&self, env: &'env Env, id: String) -> napi::Result<PromiseRaw<'env, ()>> {
+        self.call(env, |sessions| async move { sessions.confirm_login(&id).await }, |()| ())
     }
 }

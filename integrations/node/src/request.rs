@@ -1,7 +1,8 @@
 //! The session of a web request, for the frameworks.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
+use devices::Client;
 use dynamodb_web_session::web::{Cookie, CookieRefresh, Lifetime, RequestSession};
 use dynamodb_web_session::{Error, SubjectChange};
 use napi::Env;
@@ -17,6 +18,19 @@ use crate::session::{NativeSession, text};
 #[napi]
 pub struct NativeRequest {
     request: Arc<Mutex<RequestSession>>,
+    client: std::sync::Mutex<Client>,
+}
+
+/// The label and the context, as JSON text, of the device that a request comes from.
+#[napi]
+pub fn device_of(
+    address: Option<String>,
+    user_agent: Option<String>,
+    brands: Option<String>,
+    platform: Option<String>,
+) -> (Option<String>, Option<String>) {
+    let device = Client { user_agent, brands, platform, address }.device();
+    (device.label().map(str::to_owned), device.context().map(str::to_owned))
 }
 
 /// What a request has read.
@@ -76,7 +90,7 @@ impl NativeRequest {
         if let Some(id) = given_id {
             request = request.with_given_id(id.parse().map_err(invalid_argument)?);
         }
-        Ok(Self { request: Arc::new(Mutex::new(request)) })
+        Ok(Self { request: Arc::new(Mutex::new(request)), client: std::sync::Mutex::default() })
     }
 
     #[napi]
@@ -84,6 +98,30 @@ impl NativeRequest {
         self.run(env, |mut request| async move {
             let session = request.open().await?.cloned().map(NativeSession);
             Ok(Opened { session, is_superseded: request.is_superseded() })
+        })
+    }
+
+    /// Where the request comes from, for the label and the context of a login.
+    #[napi]
+    pub fn came_from(
+        &self,
+        address: Option<String>,
+        user_agent: Option<String>,
+        brands: Option<String>,
+        platform: Option<String>,
+    ) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) =
+            Client { user_agent, brands, platform, address };
+    }
+
+    #[napi]
+    pub fn confirm_login<'env>(
+        &self,
+        env: &'env Env,
+    ) -> napi::Result<PromiseRaw<'env, Option<NativeSession>>> {
+        self.run(env, |mut request| async move {
+            request.confirm_login().await?;
+            Ok(request.session().cloned().map(NativeSession))
         })
     }
 
@@ -97,7 +135,9 @@ impl NativeRequest {
         lifetime: Option<Either<f64, String>>,
     ) -> napi::Result<PromiseRaw<'env, Option<NativeSession>>> {
         let (subject, json, changes) = (subject(user)?, text(json)?, text(changes)?);
+        let client = self.client();
         self.run(env, move |mut request| async move {
+            request.set_device(|| client.device());
             request.log_in(subject, json.get(), changes.get(), lifetime_of(lifetime)).await?;
             Ok(request.session().cloned().map(NativeSession))
         })
@@ -121,8 +161,12 @@ impl NativeRequest {
             Some(user) if user.is_empty() => SubjectChange::Remove,
             Some(user) => SubjectChange::To(subject(user)?),
         };
+        let client = self.client();
         self.run(env, move |mut request| async move {
             request.keep_alive(end.keeps_alive);
+            if let SubjectChange::To(_) = change {
+                request.set_device(|| client.device());
+            }
             request.set_subject(change);
             let refresh = if end.refreshes { CookieRefresh::OnUse } else { CookieRefresh::Never };
             Ok(match request.finish(json.get(), lifetime_of(end.lifetime), refresh).await? {
@@ -137,6 +181,10 @@ impl NativeRequest {
 }
 
 impl NativeRequest {
+    fn client(&self) -> Client {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn run<'env, R, F>(
         &self,
         env: &'env Env,

@@ -42,6 +42,22 @@ impl NativeSession {
     }
 
     #[napi(getter)]
+    pub fn label(&self) -> Option<String> {
+        self.0.device().label().map(str::to_owned)
+    }
+
+    /// As JSON text.
+    #[napi(getter)]
+    pub fn context(&self) -> Option<String> {
+        self.0.device().context().map(str::to_owned)
+    }
+
+    #[napi(getter)]
+    pub fn authenticated_at(&self) -> Option<f64> {
+        self.0.authenticated_at().map(seconds)
+    }
+
+    #[napi(getter)]
     pub fn created(&self) -> f64 {
         seconds(self.0.created())
     }
@@ -85,6 +101,10 @@ impl NativeSession {
 #[napi(object)]
 pub struct NativeListedSession {
     pub loggable_id: String,
+    pub name: String,
+    pub label: Option<String>,
+    /// As JSON text.
+    pub context: Option<String>,
     pub created: f64,
     pub last_used: f64,
     pub expires: f64,
@@ -94,6 +114,9 @@ impl From<ListedSession> for NativeListedSession {
     fn from(session: ListedSession) -> Self {
         Self {
             loggable_id: session.loggable_id.to_string(),
+            label: session.device.label().map(str::to_owned),
+            context: session.device.context().map(str::to_owned),
+            name: session.name,
             created: seconds(session.created),
             last_used: seconds(session.last_used),
             expires: seconds(session.expires),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use dynamodb_web_session::{Config, Error, SessionManager, wait_for_endings};
+use dynamodb_web_session::{Clock, Config, Error, SessionManager, SystemClock, Timestamp, wait_for_endings};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -115,6 +115,11 @@ impl Start {
 impl Connection {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
         Arc::new(Self { settings, current: Mutex::new(None) })
+    }
+
+    /// The time by the clock of the settings.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.settings.clock.as_ref().map_or_else(|| SystemClock.now(), Clock::now)
     }
 
     pub(crate) fn config(&self) -> &Config {

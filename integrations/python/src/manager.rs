@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use dynamodb_web_session as shared;
 use dynamodb_web_session::{
-    CreateOptions, Error, LogIn, LoggableId, LoggedIn, Preconditions, Renewal, SessionId, Subject,
-    SubjectChange, Update,
+    CreateOptions, Device, Error, LogIn, LoggableId, LoggedIn, MalformedDevice, Preconditions, Renewal,
+    SessionId, Subject, SubjectChange, Update,
 };
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -174,7 +174,8 @@ impl Verbs {
     }
 
     #[doc = docstring!(SessionManager::create)]
-    #[pyo3(signature = (data = None, *, subject = None, idle_timeout_seconds = None, absolute_timeout_seconds = None))]
+    #[pyo3(signature = (data = None, *, subject = None, idle_timeout_seconds = None, absolute_timeout_seconds = None, label = None, context = None))]
+    #[allow(clippy::too_many_arguments, reason = "they are keyword arguments")]
     fn create<'py>(
         &self,
         py: Python<'py>,
@@ -182,12 +183,15 @@ impl Verbs {
         subject: Option<SubjectArgument>,
         idle_timeout_seconds: Option<Seconds>,
         absolute_timeout_seconds: Option<Seconds>,
+        label: Option<String>,
+        context: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let data = json::encode_or_empty(data)?;
         let options = CreateOptions {
             subject: subject.map(|subject| subject.0),
             idle_timeout_seconds: idle_timeout_seconds.map(|seconds| seconds.0),
             absolute_timeout_seconds: absolute_timeout_seconds.map(|seconds| seconds.0),
+            device: device(label, context)?,
             ..CreateOptions::default()
         };
         let create = |sessions: Sessions| async move { sessions.create_with(data, options).await };
@@ -227,7 +231,8 @@ impl Verbs {
     }
 
     #[doc = docstring!(SessionManager::update)]
-    #[pyo3(signature = (id, *, data = None, idle_timeout_seconds = None, absolute_timeout_seconds = None, if_match = None))]
+    #[pyo3(signature = (id, *, data = None, idle_timeout_seconds = None, absolute_timeout_seconds = None, label = None, context = None, if_match = None))]
+    #[allow(clippy::too_many_arguments, reason = "they are keyword arguments")]
     fn update<'py>(
         &self,
         py: Python<'py>,
@@ -235,6 +240,8 @@ impl Verbs {
         data: Option<&Bound<'py, PyAny>>,
         idle_timeout_seconds: Option<Seconds>,
         absolute_timeout_seconds: Option<Seconds>,
+        label: Option<String>,
+        context: Option<&Bound<'py, PyAny>>,
         if_match: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let update = Update {
@@ -242,6 +249,7 @@ impl Verbs {
             idle_timeout_seconds: idle_timeout_seconds.map(|seconds| seconds.0),
             absolute_timeout_seconds: absolute_timeout_seconds.map(|seconds| seconds.0),
             subject: SubjectChange::Keep,
+            device: device(label, context)?,
             preconditions: preconditions(if_match)?,
         };
         let id = id.id();
@@ -250,7 +258,7 @@ impl Verbs {
     }
 
     #[doc = docstring!(SessionManager::log_in)]
-    #[pyo3(signature = (id, subject, *, data = None, data_if_new = None, idle_timeout_seconds = None, absolute_timeout_seconds = None, if_match = None))]
+    #[pyo3(signature = (id, subject, *, data = None, data_if_new = None, idle_timeout_seconds = None, absolute_timeout_seconds = None, label = None, context = None, if_match = None))]
     #[allow(clippy::too_many_arguments, reason = "they are keyword arguments")]
     fn log_in<'py>(
         &self,
@@ -261,6 +269,8 @@ impl Verbs {
         data_if_new: Option<&Bound<'py, PyAny>>,
         idle_timeout_seconds: Option<Seconds>,
         absolute_timeout_seconds: Option<Seconds>,
+        label: Option<String>,
+        context: Option<&Bound<'py, PyAny>>,
         if_match: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let options = LogIn {
@@ -269,6 +279,7 @@ impl Verbs {
             idle_timeout_seconds: idle_timeout_seconds.map(|seconds| seconds.0),
             absolute_timeout_seconds: absolute_timeout_seconds.map(|seconds| seconds.0),
             absolute_deadline: None,
+            device: device(label, context)?,
             preconditions: preconditions(if_match)?,
         };
         let (id, subject) = (id.and_then(|id| id.id()), subject.0);
@@ -308,11 +319,19 @@ impl Verbs {
     }
 
     #[doc = docstring!(SessionManager::sessions_of)]
-    fn sessions_of<'py>(&self, py: Python<'py>, subject: SubjectArgument) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (subject, *, current = None))]
+    fn sessions_of<'py>(
+        &self,
+        py: Python<'py>,
+        subject: SubjectArgument,
+        current: Option<Named<'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let subject = subject.0;
+        let current = current.map(|session| session.loggable_id()).transpose()?;
         let list = |sessions: Sessions| async move { sessions.sessions_of(&subject).await };
-        self.call(py, list, |py, listed| {
-            let listed: Vec<_> = listed.into_iter().map(ListedSession::from).collect();
+        self.call(py, list, move |py, listed| {
+            let listed = listed.into_iter().map(|listed| ListedSession::new(listed, current.as_ref()));
+            let listed: Vec<_> = listed.collect();
             listed.into_py_any(py)
         })
     }
@@ -348,6 +367,31 @@ impl Verbs {
         let revoke = |sessions: Sessions| async move { sessions.revoke(&id).await.map(drop) };
         self.call_as(py, Interrupted::Finishes, revoke, none)
     }
+
+    #[doc = docstring!(SessionManager::revoke_named)]
+    fn revoke_named<'py>(
+        &self,
+        py: Python<'py>,
+        subject: SubjectArgument,
+        name: String,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let subject = subject.0;
+        let revoke = |sessions: Sessions| async move { sessions.revoke_named(&subject, &name).await };
+        self.call_as(py, Interrupted::Finishes, revoke, |py, is_ended| is_ended.into_py_any(py))
+    }
+
+    #[doc = docstring!(SessionManager::is_logged_in_within)]
+    fn is_logged_in_within(&self, session: Option<&Session>, minutes: f64) -> bool {
+        let (seconds, now) = ((minutes * 60.0) as u64, self.connection.now());
+        session.is_some_and(|session| session.inner().is_authenticated_within(seconds, now))
+    }
+
+    #[doc = docstring!(SessionManager::confirm_login)]
+    fn confirm_login<'py>(&self, py: Python<'py>, id: Named<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let id = id.id();
+        let confirm = |sessions: Sessions| async move { sessions.confirm_login(&id).await };
+        self.call(py, confirm, none)
+    }
 }
 
 impl Verbs {
@@ -370,6 +414,21 @@ impl Verbs {
             },
         )
     }
+}
+
+/// `None` leaves a part as it is, and an empty text removes it.
+fn device(label: Option<String>, context: Option<&Bound<'_, PyAny>>) -> PyResult<Device> {
+    let refused = |error: MalformedDevice| PyValueError::new_err(error.to_string());
+    let mut device = Device::default();
+    if let Some(label) = label {
+        device = device.with_label(label).map_err(refused)?;
+    }
+    if let Some(context) = context {
+        let is_empty = context.extract::<&str>().is_ok_and(str::is_empty);
+        let text = if is_empty { String::new() } else { json::encode(context)?.get().to_owned() };
+        device = device.with_context(text).map_err(refused)?;
+    }
+    Ok(device)
 }
 
 fn preconditions(if_match: Option<&str>) -> PyResult<Preconditions> {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use devices::Client;
 use dynamodb_web_session as shared;
 use dynamodb_web_session::web::{self, CookieRefresh};
 use dynamodb_web_session::{Error, Subject};
@@ -38,6 +39,7 @@ struct Seen {
     is_cleared: bool,
     /// Whether a login was not begun, because of its arguments.
     is_refused: bool,
+    client: Option<Client>,
 }
 
 /// A call of a [`web::RequestSession`].
@@ -46,6 +48,7 @@ enum Step {
     Reload,
     LogIn { subject: Subject, data: Text, changes: Text, lifetime: web::Lifetime },
     Renew { data: Text },
+    ConfirmLogin,
     LogOut,
     Begin { data: Text, lifetime: web::Lifetime },
     Finish { data: Text, lifetime: web::Lifetime, refresh: CookieRefresh },
@@ -60,6 +63,7 @@ impl Step {
                 request.log_in(subject, data.get(), changes.get(), lifetime).await?;
             }
             Self::Renew { data } => drop(request.renew(data.get()).await?),
+            Self::ConfirmLogin => request.confirm_login().await?,
             Self::LogOut => request.log_out().await?,
             Self::Begin { data, lifetime } => request.begin(data.get(), lifetime).await?,
             Self::Finish { data, lifetime, refresh } => {
@@ -116,6 +120,23 @@ impl RequestSession {
     #[doc = docstring!(RequestSession::cleared)]
     fn cleared(&self) {
         self.seen().is_cleared = true;
+    }
+
+    #[doc = docstring!(RequestSession::came_from)]
+    #[pyo3(signature = (address, user_agent = None, brands = None, platform = None))]
+    fn came_from(
+        &self,
+        address: Option<String>,
+        user_agent: Option<String>,
+        brands: Option<String>,
+        platform: Option<String>,
+    ) {
+        self.seen().client = Some(Client { user_agent, brands, platform, address });
+    }
+
+    #[doc = docstring!(RequestSession::confirm_login)]
+    fn confirm_login<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.step(py, Step::ConfirmLogin, session_or_none)
     }
 
     #[doc = docstring!(RequestSession::open)]
@@ -228,6 +249,9 @@ impl RequestSession {
             }
             if std::mem::take(&mut lock(&seen).is_refused) {
                 request.refuse();
+            }
+            if let Some(client) = lock(&seen).client.take() {
+                request.set_device(|| client.device());
             }
             let taken = step.take(request).await;
             let mut seen = lock(&seen);

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use dynamodb_web_session as shared;
+use dynamodb_web_session::{Device, LoggableId};
 use pyo3::prelude::*;
 
 use crate::json::{self, Text};
@@ -37,6 +38,10 @@ impl Session {
         Ok(inner)
     }
 
+    pub(crate) fn inner(&self) -> &shared::Session<Text> {
+        &self.inner
+    }
+
     pub(crate) fn session_id(&self) -> &shared::SessionId {
         self.inner.id()
     }
@@ -65,6 +70,24 @@ impl Session {
     #[getter]
     fn subject(&self) -> Option<&str> {
         self.inner.subject().map(shared::Subject::as_str)
+    }
+
+    #[doc = docstring!(Session::label)]
+    #[getter]
+    fn label(&self) -> Option<&str> {
+        self.inner.device().label()
+    }
+
+    #[doc = docstring!(Session::context)]
+    #[getter]
+    fn context<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        context(py, self.inner.device())
+    }
+
+    #[doc = docstring!(Session::authenticated_at)]
+    #[getter]
+    fn authenticated_at(&self) -> Option<SystemTime> {
+        self.inner.authenticated_at().map(SystemTime::from)
     }
 
     #[doc = docstring!(Session::created)]
@@ -147,20 +170,34 @@ impl Session {
 }
 
 #[doc = docstring!(ListedSession)]
-#[pyclass(frozen, get_all, module = "dynamodb_web_session")]
+#[pyclass(frozen, module = "dynamodb_web_session")]
 pub(crate) struct ListedSession {
+    device: Device,
     #[doc = docstring!(ListedSession::loggable_id)]
+    #[pyo3(get)]
     loggable_id: String,
+    #[doc = docstring!(ListedSession::name)]
+    #[pyo3(get)]
+    name: String,
+    #[doc = docstring!(ListedSession::is_current)]
+    #[pyo3(get)]
+    is_current: bool,
+    #[pyo3(get)]
     created: SystemTime,
     #[doc = docstring!(ListedSession::last_used)]
+    #[pyo3(get)]
     last_used: SystemTime,
     #[doc = docstring!(ListedSession::expires)]
+    #[pyo3(get)]
     expires: SystemTime,
 }
 
-impl From<shared::ListedSession> for ListedSession {
-    fn from(session: shared::ListedSession) -> Self {
+impl ListedSession {
+    pub(crate) fn new(session: shared::ListedSession, current: Option<&LoggableId>) -> Self {
         Self {
+            is_current: Some(&session.loggable_id) == current,
+            device: session.device,
+            name: session.name,
             loggable_id: session.loggable_id.to_string(),
             created: session.created.into(),
             last_used: session.last_used.into(),
@@ -169,8 +206,26 @@ impl From<shared::ListedSession> for ListedSession {
     }
 }
 
+/// A context as a Python value.
+fn context<'py>(py: Python<'py>, device: &Device) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let context = device.context().and_then(|text| serde_json::from_str::<Text>(text).ok());
+    context.map(|context| json::decode(py, &context)).transpose()
+}
+
 #[pymethods]
 impl ListedSession {
+    #[doc = docstring!(ListedSession::label)]
+    #[getter]
+    fn label(&self) -> Option<&str> {
+        self.device.label()
+    }
+
+    #[doc = docstring!(ListedSession::context)]
+    #[getter]
+    fn context<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        context(py, &self.device)
+    }
+
     fn __repr__(&self) -> String {
         format!("<ListedSession {}…>", &self.loggable_id[..16])
     }

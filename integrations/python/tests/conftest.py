@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from inspect import isawaitable
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -158,7 +159,8 @@ class Blocking:
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: Any, **named: Any) -> Any:
             async def run() -> Any:
-                return await getattr(self._sessions, name)(*arguments, **named)
+                result = getattr(self._sessions, name)(*arguments, **named)
+                return await result if isawaitable(result) else result
 
             return self._loop.run_until_complete(run())
 

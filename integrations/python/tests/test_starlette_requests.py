@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI, Request, WebSocket
+from starlette.requests import HTTPConnection
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -285,8 +286,10 @@ def test_a_session_that_could_not_be_loaded_raises_at_its_first_use(settings: di
     manager = SessionManager(**settings)
     session_id = manager.create({"n": 1}).id
 
+    connection = HTTPConnection({"type": "http", "path": "/", "headers": []})
+
     async def main() -> None:
-        session = RequestSession(AsyncSessionManager(**settings), session_id, "/", None)
+        session = RequestSession(AsyncSessionManager(**settings), session_id, connection, None)
         with proxy.outage():
             await session.open()
         uses: list[Callable[[], Any]] = [

@@ -172,8 +172,8 @@ impl SessionStore for DynamoDbStore {
         let options = CreateOptions {
             subject,
             idle_timeout_seconds: Some(self.idle_seconds(record.expiry_date)),
-            absolute_timeout_seconds: None,
             absolute_deadline,
+            ..CreateOptions::default()
         };
         let session = self.sessions.create_with(data, options).await.map_err(store_error)?;
         record.id = to_tower_id(session.id())?;

@@ -40,9 +40,9 @@ pub(crate) struct ListChange<'a> {
 pub(crate) enum ListAction {
     /// One more session. The list has room for it below this number.
     Add(Entry, usize),
-    /// The session has another ID, and perhaps other timeouts.
+    /// The session has another ID, and perhaps other timeouts and what there is of a device.
     Move(Entry),
-    /// The session has other timeouts.
+    /// The session has other timeouts, and what there is of a device.
     Extend(Entry),
     /// The session belongs to another subject, or to none.
     Leave,
@@ -97,12 +97,12 @@ impl Table {
                 .expression_attribute_values(":first", first_prune_at())
                 .expression_attribute_values(":max", number(*max as u64))
                 .expression_attribute_values(":c", chain_alone),
-            ListAction::Move(moved) => with_deadlines(self.update_list(subject, MOVE).await?, moved, *chain)
+            ListAction::Move(moved) => with_changes(self.update_list(subject, MOVE).await?, moved, *chain)
                 .expression_attribute_names("#k", "k")
                 .expression_attribute_values(":k", key(&moved.key))
                 .expression_attribute_values(":e", expires(moved)),
             ListAction::Extend(extended) => {
-                with_deadlines(self.update_list(subject, EXTEND).await?, extended, *chain)
+                with_changes(self.update_list(subject, EXTEND).await?, extended, *chain)
                     .expression_attribute_values(":e", expires(extended))
             }
             ListAction::Leave => self
@@ -265,8 +265,10 @@ impl Table {
     }
 }
 
-fn with_deadlines(request: UpdateItemFluentBuilder, entry: &Entry, chain: Chain) -> UpdateItemFluentBuilder {
-    request
+fn with_changes(request: UpdateItemFluentBuilder, entry: &Entry, chain: Chain) -> UpdateItemFluentBuilder {
+    entry
+        .device
+        .update_entry(request)
         .expression_attribute_names("#u", "u")
         .expression_attribute_names("#a", "a")
         .expression_attribute_names("#i", "i")

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
+use super::device::StoredDevice;
 use super::item::{Item, binary, number, string, time, timestamp, whole_number};
 use super::subject_list::Entry;
 use super::table::Table;
@@ -12,6 +13,7 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::etag::ETag;
 use crate::id::{LoggableId, SessionId};
+use crate::label_key::LabelKey;
 use crate::session::Session;
 use crate::subject::Subject;
 use crate::timeouts::{Deadlines, Timeouts, idle_slack};
@@ -31,6 +33,9 @@ pub(crate) struct Record {
     /// subject have it.
     pub(crate) slide_by: Option<Timestamp>,
     pub(crate) renewals: Renewals,
+    pub(crate) device: StoredDevice,
+    /// When the user last logged in.
+    pub(crate) authenticated: Option<Timestamp>,
 }
 
 /// How often a session was renewed of late.
@@ -53,12 +58,14 @@ impl Record {
             etag: ETag::of_digest(&[]),
             data,
             slide_by: subject.as_ref().map(|_| slide_by(timeouts.idle_seconds, now)),
+            authenticated: subject.as_ref().map(|_| now),
             subject,
             chain: Chain::generate()?,
             created: now,
             idle_seconds: timeouts.idle_seconds,
             deadlines: Deadlines::new(timeouts, now, now),
             renewals: Renewals::default(),
+            device: StoredDevice::default(),
         })
     }
 
@@ -74,12 +81,18 @@ impl Record {
             data,
             etag: self.etag.clone(),
             chain: if subject == self.subject { self.chain } else { Chain::generate()? },
+            authenticated: if subject == self.subject {
+                self.authenticated
+            } else {
+                subject.as_ref().map(|_| now)
+            },
             slide_by: subject.as_ref().map(|_| slide_by(timeouts.idle_seconds, now)),
             subject,
             created: self.created,
             idle_seconds: timeouts.idle_seconds,
             deadlines: Deadlines::new(timeouts, self.created, now),
             renewals: self.renewals,
+            device: self.device.clone(),
         })
     }
 
@@ -108,11 +121,12 @@ impl Record {
                 idle: slide_by.plus_seconds(self.idle_seconds),
                 absolute: self.deadlines.absolute,
             },
+            device: self.device.clone(),
             is_live: true,
         }
     }
 
-    pub(crate) fn into_session<T>(self, id: SessionId, data: T) -> Session<T> {
+    pub(crate) fn into_session<T>(self, id: SessionId, data: T, key: Option<&LabelKey>) -> Session<T> {
         Session {
             data,
             timeouts: self.timeouts(),
@@ -122,6 +136,8 @@ impl Record {
             created: self.created,
             deadlines: self.deadlines,
             etag: self.etag,
+            device: self.device.open(key),
+            authenticated_at: self.authenticated,
         }
     }
 
@@ -138,6 +154,8 @@ impl Record {
         ]);
         item.extend(self.subject.as_ref().map(|subject| ("subject".into(), string(subject.as_str()))));
         item.extend(self.slide_by.map(|slide_by| ("slide_by".into(), time(slide_by))));
+        item.extend(self.authenticated.map(|at| ("authenticated".into(), time(at))));
+        self.device.add_to_record(&mut item);
         if self.renewals.count > 0 {
             item.insert("renewals".into(), number(self.renewals.count));
             item.insert("renewals_since".into(), time(self.renewals.since));
@@ -169,6 +187,8 @@ impl Table {
             idle_seconds: whole_number(&item, "idle_timeout")?,
             deadlines: deadlines(&item)?,
             slide_by: optional("slide_by")?,
+            authenticated: optional("authenticated")?,
+            device: StoredDevice::in_record(&item),
             renewals: Renewals {
                 count: if item.contains_key("renewals") { whole_number(&item, "renewals")? } else { 0 },
                 since: optional("renewals_since")?.unwrap_or_default(),
@@ -211,13 +231,12 @@ pub(super) fn deadlines(item: &Item) -> Result<Deadlines, Error> {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::config::SealMode;
     use crate::dynamodb::client::Connection;
     use crate::dynamodb::compression;
 
     fn table() -> Table {
         let connection = Connection::lazy(Config::default(), None);
-        Table::new(connection, "app_session".into(), Timestamp::EPOCH, SealMode::Off, String::new())
+        Table::new(connection, &Config::default())
     }
 
     fn now() -> Timestamp {

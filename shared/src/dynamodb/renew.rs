@@ -23,7 +23,7 @@ pub(crate) const NEW: usize = 1;
 pub(crate) enum Unchanged {
     /// That it is the record of this session and subject: a login brings its own data and timeouts.
     Chain,
-    /// Its data and its timeouts too. A slide of the idle deadline does not matter.
+    /// Its data, its timeouts and its device too. A slide of the idle deadline does not matter.
     All,
 }
 
@@ -69,8 +69,10 @@ impl Table {
                 None => remove += ", subject",
             }
         }
-        let tombstone =
-            tombstone.update_expression(format!("{make} {remove}")).condition_expression(condition);
+        tombstone = tombstone.update_expression(format!("{make} {remove}")).condition_expression(condition);
+        if unchanged == Unchanged::All {
+            tombstone = record.device.require(tombstone);
+        }
         let mut actions =
             vec![update(&tombstone)?, put(self.put_new(new, moved)?.condition_expression(NOT_TAKEN))?];
         for change in changes {

@@ -5,6 +5,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 use super::alive::{ALIVE, MAY_SLIDE};
 use super::conditions::etag_condition;
+use super::device::StoredDevice;
+use super::expressions::{and, remove, set};
 use super::item::{Item, binary, number, string, time};
 use super::lists::ListChange;
 use super::outcome::Updated;
@@ -13,7 +15,7 @@ use super::table::{SentTransaction, Table, update};
 use crate::call::Call;
 use crate::chain::Chain;
 use crate::clock::Timestamp;
-use crate::error::Error;
+use crate::error::{Absence, Error};
 use crate::etag::ETag;
 use crate::id::{LoggableId, SessionId};
 use crate::session::Update;
@@ -51,8 +53,8 @@ impl Table {
             Some(slide_by) => and(set(request, "slide_by = :slide_by"), "slide_by < :slide_by")
                 .expression_attribute_values(":slide_by", time(slide_by)),
         };
-        // The list of its subject has the timeouts of a session too.
-        if update.changes_timeouts() {
+        // The list of its subject has the timeouts and the device of a session too.
+        if update.changes_list() {
             request = and(request, "attribute_not_exists(subject)");
         }
         match self.send(call, request).await? {
@@ -69,7 +71,7 @@ impl Table {
         }
     }
 
-    /// Saves a session and changes lists, in one transaction: other timeouts, or another subject. `record` is the session as it
+    /// Saves a session and changes lists, in one transaction: other timeouts, another device or another subject. `record` is the session as it
     /// was read, and `moved` as it will be.
     pub(crate) async fn save_listed(
         &self,
@@ -106,6 +108,12 @@ impl Table {
                     .expression_attribute_values(":subject", string(subject.as_str())),
                 None => remove(request, "subject"),
             };
+            request = match moved.authenticated {
+                Some(at) => set(request, "authenticated = :authenticated")
+                    .expression_attribute_values(":authenticated", time(at)),
+                None => remove(request, "authenticated"),
+            };
+            request = record.device.require(request); // the other list gets it
         }
         let mut actions = vec![update(&request)?];
         for change in changes {
@@ -137,6 +145,23 @@ impl Table {
         }
     }
 
+    /// Notes that the user of a live session has proved who they are.
+    pub(crate) async fn confirm(&self, call: &mut Call<'_>, id: &LoggableId) -> Result<(), Error> {
+        let now = call.request();
+        let request = self
+            .update_record(id, now)
+            .await?
+            .update_expression("SET authenticated = :now")
+            .condition_expression(format!("{ALIVE} AND attribute_exists(subject)"));
+        match self.send(call, request).await? {
+            Updated::Done(_) => Ok(()),
+            Updated::Refused { item, .. } => {
+                self.alive(item, now)?;
+                Err(Error::NotFound(Absence::Unknown)) // it has no subject
+            }
+        }
+    }
+
     /// The request, and the tag of the new data.
     async fn save_request(
         &self,
@@ -158,6 +183,7 @@ impl Table {
             request = set(request, "absolute_expires = created + :absolute")
                 .expression_attribute_values(":absolute", number(seconds));
         }
+        request = StoredDevice::new(&update.device, self.label_key.as_ref())?.update_record(request);
         let (condition, tags) = etag_condition(&update.preconditions);
         for (name, tag) in tags {
             request = request.expression_attribute_values(name, string(tag));
@@ -181,26 +207,4 @@ fn set_data(
         // The caller gets the tag in any case, and DynamoDB returns only attributes that are set.
         _ => request.update_expression("SET etag = etag").return_values(ReturnValue::UpdatedNew),
     }
-}
-
-/// Adds to the `SET` of an update, which comes before a `REMOVE`.
-fn set(request: UpdateItemFluentBuilder, more: &str) -> UpdateItemFluentBuilder {
-    let given = request.get_update_expression().clone().unwrap_or_default();
-    request.update_expression(match given.split_once(" REMOVE ") {
-        Some((set, remove)) => format!("{set}, {more} REMOVE {remove}"),
-        None => format!("{given}, {more}"),
-    })
-}
-
-/// Adds to the `REMOVE` of an update.
-fn remove(request: UpdateItemFluentBuilder, more: &str) -> UpdateItemFluentBuilder {
-    let given = request.get_update_expression().clone().unwrap_or_default();
-    let comma = if given.contains(" REMOVE ") { "," } else { " REMOVE" };
-    request.update_expression(format!("{given}{comma} {more}"))
-}
-
-/// Adds a condition.
-fn and(request: UpdateItemFluentBuilder, condition: &str) -> UpdateItemFluentBuilder {
-    let given = request.get_condition_expression().clone().unwrap_or_default();
-    request.condition_expression(format!("{given} AND {condition}"))
 }

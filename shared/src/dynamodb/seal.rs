@@ -8,21 +8,17 @@
 //! Sealed data is not deflated: the length of deflated data tells something about what is in it, to an attacker who can put
 //! text into it (ADR 14). It is padded with zero bytes, which JSON never has, to a multiple of 256.
 
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use rand::TryRng;
-use rand::rngs::SysRng;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use ring::error::Unspecified;
 use ring::hkdf::{HKDF_SHA512, Prk, Salt};
 use ring::hmac::{self, HMAC_SHA256};
 
+use super::item::binary;
+use crate::cipher::{VERSION, decrypt, encrypt};
 use crate::error::Error;
 use crate::etag::ETag;
 use crate::id::SessionId;
-
-/// The first byte of a sealed value. No deflated value begins with it: block type 3 is reserved (RFC 1951, section 3.2.3).
-const VERSION: u8 = 0x16;
 
 const DATA_KEY: &[u8] = b"dynamodb-web-session/seal/1";
 const TAG_KEY: &[u8] = b"dynamodb-web-session/etag/1";
@@ -43,27 +39,13 @@ impl<'a> Seal<'a> {
 
     /// The sealed form of `data`.
     pub(crate) fn seal(&self, data: &str) -> Result<AttributeValue, Error> {
-        let mut nonce = [0; NONCE_LEN];
-        SysRng.try_fill_bytes(&mut nonce).map_err(|error| Error::Randomness(error.into()))?;
-        let sealed = self.seal_with(data, nonce).map_err(|Unspecified| Error::Encryption)?;
-        Ok(AttributeValue::B(Blob::new(sealed)))
-    }
-
-    fn seal_with(&self, data: &str, nonce: [u8; NONCE_LEN]) -> Result<Vec<u8>, Unspecified> {
-        let mut padded = data.as_bytes().to_vec();
-        padded.resize(data.len().next_multiple_of(BLOCK), 0);
-        let nonce_of_key = Nonce::assume_unique_for_key(nonce);
-        self.data_key()?.seal_in_place_append_tag(nonce_of_key, self.associated(), &mut padded)?;
-        Ok([&[VERSION][..], &nonce, &padded].concat())
+        encrypt(self.data_key(), self.key_of_record(), padded(data)).map(binary)
     }
 
     /// The data in a sealed value. `None`: it was not sealed for this session, or has been changed.
     pub(crate) fn open(&self, sealed: &[u8]) -> Option<String> {
-        let (nonce, ciphertext) = sealed.strip_prefix(&[VERSION])?.split_at_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let mut opened = ciphertext.to_vec();
-        let data = self.data_key().ok()?.open_in_place(nonce, self.associated(), &mut opened).ok()?;
-        let length = data.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let mut opened = decrypt(self.data_key(), self.key_of_record(), sealed)?;
+        let length = opened.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         opened.truncate(length);
         String::from_utf8(opened).ok()
     }
@@ -78,10 +60,16 @@ impl<'a> Seal<'a> {
         Ok(LessSafeKey::new(UnboundKey::from(self.secret.expand(&[DATA_KEY], &AES_256_GCM)?)))
     }
 
-    /// The version and the record's key.
-    fn associated(&self) -> Aad<Vec<u8>> {
-        Aad::from([&[VERSION][..], self.id.loggable().as_str().as_bytes()].concat())
+    fn key_of_record(&self) -> &[u8] {
+        self.id.loggable().as_str().as_bytes()
     }
+}
+
+/// The data, with zero bytes after it.
+fn padded(data: &str) -> Vec<u8> {
+    let mut padded = data.as_bytes().to_vec();
+    padded.resize(data.len().next_multiple_of(BLOCK), 0);
+    padded
 }
 
 /// The sealed data in a stored value. `None`: the value is not sealed.
@@ -93,7 +81,9 @@ pub(crate) fn sealed_data(stored: &AttributeValue) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cipher::encrypt_with;
     use proptest::prelude::*;
+    use ring::aead::NONCE_LEN;
     use sha2::{Digest, Sha256};
 
     const ID: &str = "WaHnSSou4d5Rq0k11vFGafe4sjMrkwiVhNziIWLLwMc";
@@ -101,6 +91,10 @@ mod tests {
 
     fn id(text: &str) -> SessionId {
         text.parse().unwrap()
+    }
+
+    fn seal_with(seal: &Seal<'_>, data: &str) -> Vec<u8> {
+        encrypt_with(&seal.data_key().unwrap(), seal.key_of_record(), padded(data), NONCE).unwrap()
     }
 
     /// Computed with the Python package `cryptography`: HKDF(SHA512(), 32, None, info).derive(…), AESGCM(…).encrypt(…), and
@@ -133,7 +127,7 @@ mod tests {
         ] {
             let id = id(text);
             let seal = Seal::of(&id);
-            let sealed = seal.seal_with(data, NONCE).unwrap();
+            let sealed = seal_with(&seal, data);
             assert_eq!(sealed.len(), 1 + NONCE_LEN + 256 + 16);
             assert_eq!((sealed[0], &sealed[1..13]), (0x16, &NONCE[..]));
             assert_eq!(crate::id::hexadecimal(&sealed[13..45]), beginning);
@@ -147,7 +141,7 @@ mod tests {
     fn a_value_with_any_bit_flipped_is_refused() {
         let id = id(ID);
         let seal = Seal::of(&id);
-        let sealed = seal.seal_with(r#"{"fruit":"apple"}"#, NONCE).unwrap();
+        let sealed = seal_with(&seal, r#"{"fruit":"apple"}"#);
         for bit in 0..sealed.len() * 8 {
             let mut flipped = sealed.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -161,7 +155,7 @@ mod tests {
     #[test]
     fn a_value_of_another_session_is_refused() {
         let (id, other) = (id(ID), SessionId::generate(32).unwrap());
-        let sealed = Seal::of(&id).seal_with("{}", NONCE).unwrap();
+        let sealed = seal_with(&Seal::of(&id), "{}");
         assert_eq!(Seal::of(&other).open(&sealed), None);
         assert_ne!(Seal::of(&id).etag("{}").unwrap(), Seal::of(&other).etag("{}").unwrap());
         assert_ne!(Seal::of(&id).etag("{}").unwrap(), ETag::of("{}"), "a hash would confirm a guess");
@@ -203,14 +197,14 @@ mod tests {
         fn data_comes_back(data in "[^\0]{0,1500}") {
             let id = id(ID);
             let seal = Seal::of(&id);
-            let sealed = seal.seal_with(&data, NONCE).unwrap();
+            let sealed = seal_with(&seal, &data);
             prop_assert_eq!(sealed.len() % BLOCK, 1 + NONCE_LEN + 16, "the length tells 256 bytes at most");
             prop_assert_eq!(seal.open(&sealed), Some(data));
         }
 
         #[test]
         fn no_deflated_value_looks_sealed(data in proptest::collection::vec(any::<u8>(), 0..2000), level in 0..10_u8) {
-            prop_assert!(sealed_data(&AttributeValue::B(Blob::new(miniz_oxide::deflate::compress_to_vec(&data, level)))).is_none());
+            prop_assert!(sealed_data(&binary(miniz_oxide::deflate::compress_to_vec(&data, level))).is_none());
         }
     }
 }

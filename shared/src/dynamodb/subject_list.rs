@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `id` | `subject#` and the SHA-512 of the subject: not the key of any session |
 //! | `live` | a binary set: the chains of the sessions that may be renewed. Its size is what the maximum counts |
-//! | `s_…` | a session; the name is its chain in base64url, the value a map: `k` the key of its record, `a` the absolute deadline, `i` the idle timeout, `u` a bound of the idle deadline, `c` the time of creation |
+//! | `s_…` | a session; the name is its chain in base64url, the value a map: `k` the key of its record, `a` the absolute deadline, `i` the idle timeout, `u` a bound of the idle deadline, `c` the time of creation; `l` the label and `x` the context, if there are any |
 //! | `prune_at` | from this size of `live` on, a write first removes what has expired |
 //! | `expires` | for TTL: no session in the list can live longer |
 //!
@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 
+use super::device::StoredDevice;
 use super::item::{Item, binary, number, string, time};
 use crate::chain::Chain;
 use crate::clock::Timestamp;
@@ -68,7 +69,7 @@ pub(crate) struct SubjectList {
 }
 
 /// A session in the list of its subject.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
     /// The key of its record.
     pub(crate) key: LoggableId,
@@ -77,6 +78,7 @@ pub(crate) struct Entry {
     /// The idle deadline is never later than its bound here, and at most [`idle_slack`] seconds earlier just after it was
     /// written.
     pub(crate) deadlines: Deadlines,
+    pub(crate) device: StoredDevice,
     /// Whether its chain is in `live`.
     pub(crate) is_live: bool,
 }
@@ -156,13 +158,15 @@ pub(super) fn set(chains: impl IntoIterator<Item = Chain>) -> AttributeValue {
 
 /// The value of the attribute of a session.
 pub(super) fn entry(entry: &Entry) -> AttributeValue {
-    AttributeValue::M(std::collections::HashMap::from([
+    let mut map = Item::from([
         ("k".into(), key(&entry.key)),
         ("a".into(), time(entry.deadlines.absolute)),
         ("i".into(), number(entry.idle_seconds)),
         ("u".into(), time(entry.deadlines.idle)),
         ("c".into(), time(entry.created)),
-    ]))
+    ]);
+    entry.device.add_to_entry(&mut map);
+    AttributeValue::M(map)
 }
 
 /// A record's key as 64 bytes.
@@ -179,6 +183,7 @@ fn read_entry(value: &AttributeValue) -> Option<Entry> {
         created: time("c")?,
         idle_seconds: number("i")?,
         deadlines: Deadlines { idle: time("u")?, absolute: time("a")? },
+        device: StoredDevice::in_list(map),
         is_live: false,
     })
 }
@@ -200,6 +205,7 @@ pub(crate) fn list_key(namespace: &str, digest: &str) -> AttributeValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::{Device, MAX_CONTEXT_BYTES, MAX_LABEL_BYTES};
     use crate::id::SessionId;
     use crate::timeouts::Timeouts;
     use std::collections::HashMap;
@@ -215,6 +221,7 @@ mod tests {
             created: at(0),
             idle_seconds,
             deadlines: Deadlines::new(timeouts, at(0), at(idle_slack(idle_seconds))),
+            device: StoredDevice::default(),
             is_live,
         };
         (Chain::generate().unwrap(), entry)
@@ -279,8 +286,17 @@ mod tests {
         let sessions = |n| (0..n).map(|_| session(7200, true)).collect::<Vec<_>>();
         let small = size(&item(&sessions(FIRST_PRUNE_AT - 2)));
         assert!(small <= 1024, "{small} bytes");
-        let largest = size(&item(&sessions(crate::MAX_PER_SUBJECT)));
+        let mut most = sessions(crate::MAX_PER_SUBJECT);
+        let largest = size(&item(&most));
         assert!(largest < 160 * 1024, "{largest} bytes");
+        let longest = Device::default().with_label("a".repeat(MAX_LABEL_BYTES)).unwrap();
+        let longest = longest.with_context(format!("{:?}", "a".repeat(MAX_CONTEXT_BYTES - 2))).unwrap();
+        let key = "k".repeat(32).parse().unwrap();
+        for (_, session) in &mut most {
+            session.device = StoredDevice::new(&longest, Some(&key)).unwrap(); // larger than the text
+        }
+        let largest = size(&item(&most));
+        assert!(largest < 400 * 1024, "{largest} bytes");
     }
 
     #[test]

@@ -24,10 +24,11 @@ use super::outcome::{
 use super::seal::{Seal, sealed_data};
 use crate::call::Call;
 use crate::clock::Timestamp;
-use crate::config::SealMode;
+use crate::config::{Config, SealMode};
 use crate::error::Error;
 use crate::etag::ETag;
 use crate::id::{LoggableId, SessionId};
+use crate::label_key::LabelKey;
 use crate::pauses::Pauses;
 use crate::time_limits::CONFLICTS_WITHIN;
 
@@ -41,6 +42,8 @@ pub(crate) struct Table {
     pub(super) seal: SealMode,
     /// Before the names of subjects, so that applications on one table do not meet.
     pub(super) namespace: String,
+    /// The key of labels and contexts, if they are encrypted.
+    pub(super) label_key: Option<LabelKey>,
 }
 
 /// How a transaction ended, and whether an attempt of it may be carried out late.
@@ -50,14 +53,15 @@ pub(crate) struct SentTransaction {
 }
 
 impl Table {
-    pub(crate) fn new(
-        connection: Connection,
-        name: String,
-        not_before: Timestamp,
-        seal: SealMode,
-        namespace: String,
-    ) -> Self {
-        Self { connection, name, not_before, seal, namespace }
+    pub(crate) fn new(connection: Connection, config: &Config) -> Self {
+        Self {
+            connection,
+            name: config.table_name.clone(),
+            not_before: config.not_before,
+            seal: config.seal,
+            namespace: config.subject_namespace.clone(),
+            label_key: config.label_key.clone(),
+        }
     }
 
     /// The client, connected at the first call.

@@ -25,8 +25,7 @@ pub(super) const TTL_SECONDS: u64 = 3600;
 pub(crate) const CLEAR_FOLLOWS_SECONDS: u64 = 60;
 
 /// What a tombstone keeps nothing of.
-pub(super) const REMOVE: &str =
-    "REMOVE #data, etag, created, idle_timeout, absolute_expires, slide_by, renewals, renewals_since";
+pub(super) const REMOVE: &str = "REMOVE #data, etag, created, idle_timeout, absolute_expires, slide_by, renewals, renewals_since, label, context, authenticated";
 
 /// A tombstone that was read.
 #[derive(Clone, Debug)]

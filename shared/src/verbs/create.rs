@@ -5,6 +5,8 @@ use serde::Serialize;
 use super::in_time;
 use crate::call::Call;
 use crate::clock::Timestamp;
+use crate::device::Device;
+use crate::dynamodb::device::StoredDevice;
 use crate::dynamodb::lists::{ListAction, ListChange};
 use crate::dynamodb::outcome::Transacted;
 use crate::dynamodb::record::Record;
@@ -82,9 +84,10 @@ impl SessionManager {
         let created = async {
             let timeouts = self.timeouts_of(&options, call.now())?;
             let data_text = self.encode(&data)?;
-            let record = Record::new(data_text, timeouts, options.subject, call.now())?;
+            let mut record = Record::new(data_text, timeouts, options.subject, call.now())?;
+            record.device = self.stored(&options.device)?;
             let (id, record) = self.insert(&mut call, id, record).await?;
-            Ok(record.into_session(id, data))
+            Ok(record.into_session(id, data, self.config.label_key.as_ref()))
         }
         .await;
         call.end(created, Event::Created)
@@ -101,6 +104,11 @@ impl SessionManager {
         };
         self.validate_timeouts(Some(timeouts.idle_seconds), Some(timeouts.absolute_seconds))?;
         Ok(timeouts.clamped())
+    }
+
+    /// A device as the table has it.
+    pub(super) fn stored(&self, device: &Device) -> Result<StoredDevice, Error> {
+        StoredDevice::new(device, self.config.label_key.as_ref())
     }
 
     /// Stores a record under the given ID, or under a new one.

@@ -21,8 +21,10 @@ impl SessionManager {
             let mut sessions: Vec<_> = list
                 .live()
                 .filter(|(_, entry)| entry.deadlines.is_alive(now) && entry.created >= self.config.not_before)
-                .map(|(_, entry)| ListedSession {
+                .map(|(chain, entry)| ListedSession {
                     loggable_id: entry.key.clone(),
+                    name: chain.to_base64(),
+                    device: entry.device.open(self.config.label_key.as_ref()),
                     created: entry.created,
                     last_used: entry.last_used(),
                     expires: entry.deadlines.earliest(),

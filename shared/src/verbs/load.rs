@@ -42,7 +42,7 @@ impl SessionManager {
                 }
             };
             let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
-            Ok(record.into_session(id.clone(), data))
+            Ok(record.into_session(id.clone(), data, self.config.label_key.as_ref()))
         }
         .await;
         found(call.end(loaded, Event::Loaded))
@@ -145,7 +145,7 @@ impl SessionManager {
             let id = known(id.as_deref())?;
             let record = self.table.get(&mut call, id).await?;
             let data = serde_json::from_str(&record.data).map_err(Error::Deserialize)?;
-            Ok(record.into_session(id.clone(), data))
+            Ok(record.into_session(id.clone(), data, self.config.label_key.as_ref()))
         }
         .await;
         call.end(loaded, Event::Loaded)

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::in_time;
 use super::new_data::NewData;
 use super::renew::{Check, Moved, check, parse};
+use super::{in_time, known};
 use crate::call::Call;
 use crate::dynamodb::record::Record;
 use crate::dynamodb::renew::Unchanged;
@@ -15,7 +15,7 @@ use crate::id::{AsSessionId, SessionId};
 use crate::manager::SessionManager;
 use crate::pauses::Pauses;
 use crate::report::Event;
-use crate::session::{CreateOptions, LogIn, LoggedIn};
+use crate::session::{CreateOptions, LogIn, LoggedIn, Session};
 use crate::subject::Subject;
 use crate::timeouts::Timeouts;
 
@@ -73,7 +73,7 @@ impl SessionManager {
                 call.report.new_session = None;
             }
             let data = parse(&record.data)?;
-            Ok(LoggedIn { session: record.into_session(new, data), is_new })
+            Ok(LoggedIn { session: record.into_session(new, data, self.config.label_key.as_ref()), is_new })
         }
         .await;
         call.end(logged_in, event)
@@ -100,11 +100,13 @@ impl SessionManager {
             idle_timeout_seconds: options.idle_timeout_seconds,
             absolute_timeout_seconds: options.absolute_timeout_seconds,
             absolute_deadline: options.absolute_deadline,
+            device: options.device.clone(),
         };
         let data = options.data_if_new.as_ref().or(options.data.as_ref());
         let data = self.new_data(data, "{}")?;
         let timeouts = self.timeouts_of(&create, call.now())?;
-        let record = Record::new(data, timeouts, create.subject, call.now())?;
+        let mut record = Record::new(data, timeouts, create.subject, call.now())?;
+        record.device = self.stored(&create.device)?;
         check(&record.data)?;
         let (id, record) = self.insert(call, None, record).await?;
         Ok((id, record, true))
@@ -138,7 +140,10 @@ impl SessionManager {
             };
             self.validate_timeouts(None, left.map(|left| left.min(self.config.max_timeout_seconds)))?;
             let data = self.new_data(options.data.as_ref(), &record.data)?;
+            let device = self.stored(&options.device)?;
             let mut moved = record.moved(data, timeouts, Some(subject.clone()), call.now())?;
+            moved.device = device.clone().or(&record.device);
+            moved.authenticated = Some(call.now());
             check(&moved.data)?;
             let new = self.new_id()?;
             // A login that brings all of the data does not depend on who has saved meanwhile. With `If-Match` it does.
@@ -147,7 +152,7 @@ impl SessionManager {
                 options.preconditions == Preconditions::default() && (brings_all || overtaken >= OVERTAKEN);
             let unchanged = if ignores_saves { Unchanged::Chain } else { Unchanged::All };
             let names = (id, &record, &new);
-            match self.move_record(call, names, &mut moved, unchanged, &mut list_expires).await? {
+            match self.move_record(call, names, &mut moved, (unchanged, device), &mut list_expires).await? {
                 Moved::Done => return Ok((new, moved)),
                 Moved::Again => overtaken += 1,
             }
@@ -164,7 +169,29 @@ impl SessionManager {
             idle_timeout_seconds: options.idle_timeout_seconds,
             absolute_timeout_seconds: options.absolute_timeout_seconds,
             absolute_deadline: options.absolute_deadline,
+            device: options.device,
             preconditions: options.preconditions,
         })
+    }
+
+    /// Whether the user of a session has logged in within so many seconds. Ask before something serious (OWASP ASVS 5.0, 7.5).
+    #[must_use]
+    pub fn is_logged_in_within<T>(&self, session: &Session<T>, seconds: u64) -> bool {
+        session.is_authenticated_within(seconds, self.clock.now())
+    }
+
+    /// Notes that the user of a session has proved once more who they are, for example with the password before something serious.
+    /// The session keeps its ID. [`Session::authenticated_at`] is this moment from then on.
+    ///
+    /// For a login, also of the user who is logged in already, there is [`log_in`](Self::log_in), which gives the session a new ID.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the session has ended, or has no subject; [`Error::Unavailable`] and [`Error::Misconfigured`] from
+    /// the table.
+    pub async fn confirm_login(&self, id: &(impl AsSessionId + ?Sized)) -> Result<(), Error> {
+        let id = id.as_session_id();
+        let mut call = self.call_for(id.as_deref());
+        let confirmed = async { self.table.confirm(&mut call, known(id.as_deref())?.loggable()).await }.await;
+        call.end(confirmed, Event::LoggedIn)
     }
 }

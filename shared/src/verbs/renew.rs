@@ -7,11 +7,13 @@ use super::new_data::NewData;
 use super::{found, in_time, known};
 use crate::call::Call;
 use crate::clock::Timestamp;
+use crate::dynamodb::device::StoredDevice;
 use crate::dynamodb::item::Item;
 use crate::dynamodb::lists::ListAction;
 use crate::dynamodb::outcome::Transacted;
 use crate::dynamodb::record::{Record, Renewals};
 use crate::dynamodb::renew::{NEW, OLD, Unchanged};
+use crate::dynamodb::subject_list::Entry;
 use crate::dynamodb::table::SentTransaction;
 use crate::error::Error;
 use crate::id::{AsSessionId, SessionId};
@@ -80,7 +82,7 @@ impl SessionManager {
             let id = known(id.as_deref())?;
             let (new, record) = in_time(self.renew_record(&mut call, id, renewal, check::<T>)).await?;
             let data = parse(&record.data)?;
-            Ok(record.into_session(new, data))
+            Ok(record.into_session(new, data, self.config.label_key.as_ref()))
         }
         .await;
         found(call.end(renewed, Event::Renewed))
@@ -107,7 +109,8 @@ impl SessionManager {
             check(&moved.data)?;
             let new = self.new_id()?;
             let names = (id, &record, &new);
-            match self.move_record(call, names, &mut moved, Unchanged::All, &mut list_expires).await? {
+            let how = (Unchanged::All, StoredDevice::default());
+            match self.move_record(call, names, &mut moved, how, &mut list_expires).await? {
                 Moved::Done => return Ok((new, moved)),
                 Moved::Again => self.pause(call, &mut pauses).await?,
             }
@@ -115,17 +118,19 @@ impl SessionManager {
     }
 
     /// Tries once to move a session to a new ID. An attempt in doubt is looked into, so that no session is left without a holder.
+    /// The list gets what there is of `device`.
     pub(super) async fn move_record(
         &self,
         call: &mut Call<'_>,
         (id, record, new): (&SessionId, &Record, &SessionId),
         moved: &mut Record,
-        unchanged: Unchanged,
+        (unchanged, device): (Unchanged, StoredDevice),
         list_expires: &mut Timestamp,
     ) -> Result<Moved, Error> {
         call.report.new_session = Some(new.loggable().clone());
         let after = moved.clone();
-        let changes = self.list_changes(record, &after, new.loggable(), ListAction::Move);
+        let same = |entry| ListAction::Move(Entry { device: device.clone(), ..entry });
+        let changes = self.list_changes(record, &after, new.loggable(), same);
         let old = (id.loggable(), record);
         let lists = (&changes[..], *list_expires);
         let sent = self.table.rename(call, old, (new, moved), unchanged, lists).await;

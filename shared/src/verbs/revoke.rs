@@ -1,7 +1,9 @@
-//! Ends the sessions of a subject, or one session by its loggable ID.
+//! Ends the sessions of a subject, one of them by its name, or one session by its loggable ID.
 
 use super::{found, in_own_task};
 use crate::call::Call;
+use crate::chain::Chain;
+use crate::dynamodb::subject_list::SubjectList;
 use crate::error::Error;
 use crate::etag::Preconditions;
 use crate::id::LoggableId;
@@ -46,6 +48,30 @@ impl SessionManager {
             return self.end_all(call, subject, &doomed).await;
         }
         self.mark_and_end(call, subject, &chains).await
+    }
+
+    /// Ends one session in the list of a subject, by the name that the list gives it: also if it has another ID by now. A session
+    /// that the list does not have, such as one of another subject, is not an error.
+    ///
+    /// Returns true if this call has ended a session. It runs in a task of its own, as [`revoke_all`](Self::revoke_all) does.
+    ///
+    /// # Errors
+    /// Those of [`revoke_all`](Self::revoke_all).
+    pub async fn revoke_named(&self, subject: &Subject, name: &str) -> Result<bool, Error> {
+        let (sessions, subject, chain) = (self.clone(), subject.clone(), Chain::from_base64(name));
+        in_own_task(async move {
+            let mut call = Call::new(&*sessions.clock).for_subject(Some(&subject));
+            let revoked = async {
+                let Some(chain) = chain else { return Ok(false) };
+                let list = sessions.table.mark(&mut call, &subject, &[chain]).await?;
+                let doomed: Vec<_> = list.iter().flat_map(SubjectList::doomed).collect();
+                sessions.end_all(&mut call, &subject, &doomed).await?;
+                Ok(doomed.iter().any(|(ended, _)| *ended == chain))
+            }
+            .await;
+            call.ended(revoked, Event::Revoked)
+        })
+        .await
     }
 
     /// Ends one session by its loggable ID, for example from a log; or the session that it has become by renewals and logins, as

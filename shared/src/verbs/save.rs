@@ -4,9 +4,11 @@ use serde::Serialize;
 
 use super::{in_time, known};
 use crate::call::Call;
+use crate::device::Device;
 use crate::dynamodb::lists::ListAction;
 use crate::dynamodb::outcome::Transacted;
 use crate::dynamodb::save::{Attempt, Saved};
+use crate::dynamodb::subject_list::Entry;
 use crate::dynamodb::table::SentTransaction;
 use crate::error::{Absence, Error};
 use crate::etag::{ETag, Preconditions};
@@ -27,7 +29,7 @@ impl SessionManager {
     /// [`Error::DataTooDeep`], [`Error::DataNotPortable`], [`Error::Serialize`] and [`Error::TimeoutOutOfRange`] for what is to be
     /// saved; [`Error::Unavailable`] and [`Error::Misconfigured`] from the table.
     pub async fn save<T: Serialize>(&self, session: &mut Session<T>) -> Result<(), Error> {
-        self.save_session(session, SubjectChange::Keep, Preconditions::default()).await
+        self.save_session(session, SubjectChange::Keep, Device::default(), Preconditions::default()).await
     }
 
     /// Saves a session unless another caller has saved other data since it was loaded.
@@ -37,14 +39,15 @@ impl SessionManager {
     /// [`save`](Self::save).
     pub async fn save_if_unchanged<T: Serialize>(&self, session: &mut Session<T>) -> Result<(), Error> {
         let preconditions = Preconditions::if_match(session.etag.clone());
-        self.save_session(session, SubjectChange::Keep, preconditions).await
+        self.save_session(session, SubjectChange::Keep, Device::default(), preconditions).await
     }
 
-    /// Saves a session, and makes it that of another subject.
+    /// Saves a session, and makes it that of another subject, on another device.
     pub(crate) async fn save_session<T: Serialize>(
         &self,
         session: &mut Session<T>,
         subject: SubjectChange,
+        device: Device,
         preconditions: Preconditions,
     ) -> Result<(), Error> {
         // An unchanged timeout is not written: another caller may have changed it since.
@@ -55,6 +58,7 @@ impl SessionManager {
             idle_timeout_seconds: changed(new.idle_seconds, stored.idle_seconds),
             absolute_timeout_seconds: changed(new.absolute_seconds, stored.absolute_seconds),
             subject: subject.clone(),
+            device,
             preconditions,
         };
         let saved = self.apply(&session.id, update).await?;
@@ -119,7 +123,7 @@ impl SessionManager {
                 return Err(Error::Changed);
             }
             let Some(subject) = &record.subject else { return Err(Error::Changed) };
-            if update.changes_timeouts() {
+            if update.changes_list() {
                 return in_time(self.store_listed(call, id, update)).await;
             }
             slide_by = match record.slide_by {
@@ -157,8 +161,11 @@ impl SessionManager {
                 idle_seconds: update.idle_timeout_seconds.unwrap_or(before.idle_seconds),
                 absolute_seconds: update.absolute_timeout_seconds.unwrap_or(before.absolute_seconds),
             };
-            let moved = record.moved(String::new(), timeouts, subject, call.now())?;
-            let changes = self.list_changes(&record, &moved, id.loggable(), ListAction::Extend);
+            let device = self.stored(&update.device)?;
+            let mut moved = record.moved(String::new(), timeouts, subject, call.now())?;
+            moved.device = device.clone().or(&record.device);
+            let same = |entry| ListAction::Extend(Entry { device: device.clone(), ..entry });
+            let changes = self.list_changes(&record, &moved, id.loggable(), same);
             let lists = (&changes[..], list_expires);
             let (sent, saved) = self.table.save_listed(call, id, update, (&record, &moved), lists).await?;
             let SentTransaction { outcome, in_doubt } = match sent {
@@ -212,6 +219,7 @@ impl SessionManager {
             idle_timeout_seconds: idle.map(|idle| idle.min(absolute.unwrap_or(idle))),
             absolute_timeout_seconds: absolute,
             subject: update.subject,
+            device: update.device,
             preconditions: update.preconditions,
         })
     }

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use super::lifetime::Lifetime;
 use super::request::{RequestSession, Text};
 use crate::changes::Changes;
+use crate::device::Device;
 use crate::error::{Absence, Error};
 use crate::etag::Preconditions;
 use crate::id::SessionId;
@@ -123,6 +124,7 @@ impl RequestSession {
         let mut options = lifetime.create_options(self.sessions.config());
         if let SubjectChange::To(subject) = &self.subject {
             options.subject = Some(subject.clone());
+            options.device = self.device.clone();
         }
         self.has_failed = true;
         let data = text(data.to_owned())?;
@@ -169,7 +171,11 @@ impl RequestSession {
                 }
             } else {
                 session.data = text(merged)?;
-                self.sessions.save_session(session, self.subject.clone(), preconditions).await
+                let device = match self.subject {
+                    SubjectChange::To(_) => self.device.clone(),
+                    _ => Device::default(),
+                };
+                self.sessions.save_session(session, self.subject.clone(), device, preconditions).await
             };
             match stored {
                 Err(Error::Changed) => pauses.next().await?,

@@ -27,10 +27,24 @@ impl RequestSession {
         if !self.is_opaque {
             all = all.and_set(changes)?;
         }
-        let options = lifetime.log_in(self.sessions.config(), NewData::Changed(all));
+        let mut options = lifetime.log_in(self.sessions.config(), NewData::Changed(all));
+        options.device = self.device.clone();
         let id = self.current_id();
         let LoggedIn { session, .. } = self.sessions.log_in_encoded(&id, subject, options).await?;
         self.take(session);
+        Ok(())
+    }
+
+    /// Notes that the user has proved once more who they are: the session keeps its ID.
+    ///
+    /// # Errors
+    /// Those of [`SessionManager::confirm_login`](crate::SessionManager::confirm_login).
+    pub async fn confirm_login(&mut self) -> Result<(), Error> {
+        self.open().await?;
+        self.sessions.confirm_login(&self.current_id()).await?;
+        if let Some(session) = &mut self.session {
+            session.authenticated_at = Some(self.sessions.clock.now());
+        }
         Ok(())
     }
 

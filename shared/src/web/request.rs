@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use crate::changes::Changes;
+use crate::device::Device;
 use crate::error::{Absence, Error};
 use crate::id::SessionId;
 use crate::manager::SessionManager;
@@ -45,6 +46,8 @@ pub struct RequestSession {
     pub(super) is_opaque: bool,
     /// Whether the application has removed everything from its session.
     pub(super) is_cleared: bool,
+    /// What a user recognises the session by.
+    pub(super) device: Device,
 }
 
 impl RequestSession {
@@ -66,6 +69,7 @@ impl RequestSession {
             given_id: None,
             is_opaque: false,
             is_cleared: false,
+            device: Device::default(),
         }
     }
 
@@ -74,6 +78,13 @@ impl RequestSession {
     pub fn with_path(mut self, path: &str) -> Self {
         self.is_passive = self.sessions.config().is_passive(path);
         self
+    }
+
+    /// Says where the request comes from. A login stores it, unless `SESSION_LABELS` is `false`.
+    pub fn set_device(&mut self, device: impl FnOnce() -> Device) {
+        if self.sessions.config().labels {
+            self.device = device();
+        }
     }
 
     /// For frameworks that make session IDs themselves, such as express-session: a new session gets this one. Never pass an ID from a

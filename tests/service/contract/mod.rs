@@ -4,6 +4,7 @@ mod bad_input;
 mod cookies;
 mod cross_site;
 mod data;
+mod devices;
 mod library;
 mod log;
 mod preconditions;

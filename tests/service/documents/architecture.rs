@@ -17,7 +17,7 @@ fn floor(module: &str) -> usize {
 fn uses() -> BTreeMap<String, BTreeSet<String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src");
     let mut texts = BTreeMap::new();
-    for folder in ["", "dynamodb", "verbs", "web"] {
+    for folder in ["", "config", "dynamodb", "verbs", "web"] {
         for file in std::fs::read_dir(root.join(folder)).unwrap() {
             let path = file.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("lib.rs") {

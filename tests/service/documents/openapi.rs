@@ -104,7 +104,7 @@ async fn its_examples_are_the_responses_of_the_service() {
             replayed += 1;
         }
     }
-    assert_eq!(replayed, 20);
+    assert_eq!(replayed, 21);
 
     let id = service.create(serde_json::json!({ "fruit": "apple" })).await;
     let too_large = format!("{{\"data\":{{\"a\":\"{}\"}}}}", "x".repeat(262_145 - 8));

@@ -45,6 +45,10 @@ class Settings(TypedDict, total=False):
     merge: bool | None
     """Of two requests of a framework that change different keys of one session both last. Default true; false: the later one
     overwrites all of the data."""
+    labels: bool | None
+    """Whether a login of a framework stores where it comes from, for the list of the user's sessions. Default true."""
+    label_key: str | None
+    """A secret of 32 bytes or more, under which labels and contexts are encrypted in the table. Default: they are not."""
     passive_paths: list[str] | str | None
     """Paths whose requests do not keep a session alive, such as those of a poll. One that ends in ``/`` stands for all below."""
     call_timeout_milliseconds: int | None
@@ -100,6 +104,18 @@ class Session:
         """Whether the call that returned it has created it: ``create``, or ``log_in`` where there was no session."""
 
     @property
+    def label(self) -> str | None:
+        """What its user recognises the session by, such as "Firefox on Linux". Any text: a page has to escape it."""
+
+    @property
+    def context(self) -> Any:
+        """More of the kind, such as ``{"address": "192.0.2.1"}``."""
+
+    @property
+    def authenticated_at(self) -> datetime | None:
+        """When the user last logged in, in UTC. ``None``: the session is nobody's, or came to its user without a login."""
+
+    @property
     def created(self) -> datetime:
         """When the session was created, in UTC."""
 
@@ -137,6 +153,22 @@ class ListedSession:
     @property
     def loggable_id(self) -> str:
         """The session's name in logs. It does not give access to the session."""
+
+    @property
+    def name(self) -> str:
+        """The session's name in the list, which it keeps through renewals: what ``revoke_named`` takes."""
+
+    @property
+    def label(self) -> str | None:
+        """What its user recognises the session by, such as "Firefox on Linux". Any text: a page has to escape it."""
+
+    @property
+    def context(self) -> Any:
+        """More of the kind, such as ``{"address": "192.0.2.1"}``."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is the session that ``sessions_of`` was asked to mark."""
 
     @property
     def created(self) -> datetime: ...
@@ -177,10 +209,13 @@ class SessionManager:
         subject: User | None = None,
         idle_timeout_seconds: int | None = None,
         absolute_timeout_seconds: int | None = None,
+        label: str | None = None,
+        context: Any = None,
     ) -> Session:
         """Creates a session with a new ID. Its data is an empty ``dict`` by default.
 
-        ``subject`` says whose session it is, such as a user's ID: 1 to 256 bytes of UTF-8.
+        ``subject`` says whose session it is, such as a user's ID: 1 to 256 bytes of UTF-8. ``label``, up to 64 bytes of text such as
+        "Firefox on Linux", and ``context``, a value of up to 128 bytes as JSON, are for the list of the user's sessions.
 
         Raises ``InvalidDataError``, ``DataTooLargeError``, ``InvalidTimeoutError`` and ``TooManySessionsError``.
         """
@@ -209,9 +244,12 @@ class SessionManager:
         data: Any = None,
         idle_timeout_seconds: int | None = None,
         absolute_timeout_seconds: int | None = None,
+        label: str | None = None,
+        context: Any = None,
         if_match: str | None = None,
     ) -> str:
-        """Changes parts of a session without loading it, and returns the tag of its data. ``None`` leaves a part as it is.
+        """Changes parts of a session without loading it, and returns the tag of its data. ``None`` leaves a part as it is, and ``""``
+        removes a label or a context.
 
         Raises what ``save`` raises, and ``ChangedError`` when the data does not have the tag ``if_match``.
         """
@@ -225,6 +263,8 @@ class SessionManager:
         data_if_new: Any = None,
         idle_timeout_seconds: int | None = None,
         absolute_timeout_seconds: int | None = None,
+        label: str | None = None,
+        context: Any = None,
         if_match: str | None = None,
     ) -> Session:
         """Makes a session that of ``subject``, such as a user's ID, under a new ID: in one transaction, or not at all. Call it
@@ -252,8 +292,8 @@ class SessionManager:
         ID. Returns whether this call has ended a live session, as far as it knows. Raises ``ChangedError`` when the data does not
         have the tag ``if_match``."""
 
-    def sessions_of(self, subject: User) -> list[ListedSession]:
-        """The live sessions of a subject, the last used first."""
+    def sessions_of(self, subject: User, *, current: str | Session | None = None) -> list[ListedSession]:
+        """The live sessions of a subject, the last used first. ``current`` is the one to be marked, such as that of the request."""
 
     def revoke_all(self, subject: User, *, except_: str | Session | None = None) -> None:
         """Ends all sessions of a subject, or all but one, which is named by its loggable ID. When it returns, none of them can
@@ -261,6 +301,18 @@ class SessionManager:
 
     def revoke(self, loggable_id: str | Session) -> None:
         """Ends one session by its loggable ID, for example from a log or a list."""
+
+    def revoke_named(self, subject: User, name: str) -> bool:
+        """Ends one session of a subject by its name in the list, also if it has another ID by now. One that is not in the list, such
+        as that of another subject, is not an error. Returns whether this call has ended a session."""
+
+    def is_logged_in_within(self, session: Session | None, minutes: float) -> bool:
+        """Whether the user of a session has logged in within so many minutes."""
+
+    def confirm_login(self, id: str | Session) -> None:
+        """Notes that the user of a session has proved once more who they are, for example with the password before something
+        serious: ``authenticated_at`` is this moment from then on. The session keeps its ID. Raises ``NotFoundError`` when it has
+        ended, or is nobody's."""
 
     def check(self) -> list[Finding]:
         """What is right and wrong with the table and with the permissions of the caller. It changes nothing."""
@@ -286,6 +338,8 @@ class AsyncSessionManager:
         subject: User | None = None,
         idle_timeout_seconds: int | None = None,
         absolute_timeout_seconds: int | None = None,
+        label: str | None = None,
+        context: Any = None,
     ) -> Call[Session]: ...
     def load(self, id: str | Session) -> Call[Session | None]: ...
     def peek(self, id: str | Session) -> Call[Session | None]: ...
@@ -298,6 +352,8 @@ class AsyncSessionManager:
         data: Any = None,
         idle_timeout_seconds: int | None = None,
         absolute_timeout_seconds: int | None = None,
+        label: str | None = None,
+        context: Any = None,
         if_match: str | None = None,
     ) -> Call[str]: ...
     def log_in(
@@ -309,13 +365,18 @@ class AsyncSessionManager:
         data_if_new: Any = None,
         idle_timeout_seconds: int | None = None,
         absolute_timeout_seconds: int | None = None,
+        label: str | None = None,
+        context: Any = None,
         if_match: str | None = None,
     ) -> Call[Session]: ...
     def renew(self, id: str | Session, *, data: Any = None, if_match: str | None = None) -> Call[Session | None]: ...
     def clear(self, id: str | Session, *, if_match: str | None = None) -> Call[bool]: ...
-    def sessions_of(self, subject: User) -> Call[list[ListedSession]]: ...
+    def sessions_of(self, subject: User, *, current: str | Session | None = None) -> Call[list[ListedSession]]: ...
     def revoke_all(self, subject: User, *, except_: str | Session | None = None) -> Call[None]: ...
     def revoke(self, loggable_id: str | Session) -> Call[None]: ...
+    def revoke_named(self, subject: User, name: str) -> Call[bool]: ...
+    def confirm_login(self, id: str | Session) -> Call[None]: ...
+    def is_logged_in_within(self, session: Session | None, minutes: float) -> bool: ...
     def check(self) -> Call[list[Finding]]: ...
 
 @final
@@ -350,6 +411,16 @@ class RequestSession:
     def keep_alive(self, keeps_alive: bool) -> None:
         """Whether this request counts as a use of the session."""
 
+    def came_from(
+        self,
+        address: str | None,
+        user_agent: str | None = None,
+        brands: str | None = None,
+        platform: str | None = None,
+    ) -> None:
+        """Where the request comes from, for the label and the context of a login. ``brands`` and ``platform`` are ``Sec-CH-UA`` and
+        ``Sec-CH-UA-Platform``."""
+
     def cleared(self) -> None:
         """The application has removed everything from its session, as a logout does."""
 
@@ -361,6 +432,9 @@ class RequestSession:
 
     def log_in(self, subject: User, data: Any, changes: Any, lifetime: Lifetime | None = None) -> Any:
         """Logs a user in, with the data of this request and the changes of the login, and returns the session. When it raises, ``finish`` stores nothing."""
+
+    def confirm_login(self) -> Any:
+        """Notes that the user has proved once more who they are, and returns the session, which keeps its ID."""
 
     def refuse(self) -> None:
         """A login was not begun, because of its arguments: ``finish`` stores nothing."""

@@ -20,6 +20,9 @@ ANSWERS: dict[type[SessionError], tuple[int, str]] = {
 }
 ANSWERED = tuple(ANSWERS)
 
+CLIENT_HEADERS = ("User-Agent", "Sec-CH-UA", "Sec-CH-UA-Platform")
+"""What says where a request comes from, besides its address."""
+
 
 def answer(error: SessionError) -> tuple[int, str, dict[str, str]]:
     """Status, text and headers of the answer to a request in which such an error was not caught."""

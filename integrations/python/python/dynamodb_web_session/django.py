@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator
 from datetime import datetime, timezone
-from functools import lru_cache
+from functools import lru_cache, wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -36,12 +36,23 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
 from ._core import AsyncSessionManager, Lifetime, ListedSession, RawJson, RequestSession, Session, SessionManager
-from ._responses import ANSWERED, answer
+from ._responses import ANSWERED, CLIENT_HEADERS, answer
 from .exceptions import ChangedError, InvalidDataError, NotFoundError, SessionError
 
-__all__ = ["LoginFormMixin", "SessionStore", "async_sessions", "log_out_everywhere", "sessions", "sessions_of"]
+__all__ = [
+    "LoginFormMixin",
+    "SessionStore",
+    "async_sessions",
+    "confirm_login",
+    "log_out_everywhere",
+    "requires_login_within",
+    "revoke",
+    "sessions",
+    "sessions_of",
+]
 
 Result = TypeVar("Result")
+View = TypeVar("View", bound=Callable[..., Any])
 Steps = Generator[Callable[[RequestSession], Any], Any, Result]
 """Calls to the table, one after another: run to their end, or awaited."""
 
@@ -70,6 +81,7 @@ class SessionStore(SessionBase):
     def __init__(self, session_key: str | None = None) -> None:
         self._renews = False  # a new key is due
         self._user: Any = None  # the user in the data as it is stored
+        self._has_logged_in = False
         self.failure: SessionError | None = None
         """Why the last call for this session has failed."""
         super().__init__(session_key)
@@ -157,6 +169,7 @@ class SessionStore(SessionBase):
             if user is not None:
                 lifetime = self._lifetime()
                 yield lambda request: request.log_in(user, text, RawJson("{}"), lifetime)
+                self._has_logged_in = True
             elif (yield lambda request: request.open()) is not None:
                 yield lambda request: request.renew(text)
             else:
@@ -357,8 +370,18 @@ class SessionStore(SessionBase):
 
     def log_in(self) -> None:
         """Stores the login that Django's ``login()`` has made, which calls it. When it raises, the user is not logged in, and
-        nothing of this request is stored."""
+        nothing of this request is stored. Of a user who is logged in already, the session keeps its key."""
+        if self._new_user() is None and not self._has_logged_in:
+            self._run(self._confirmed())
         self._run(self._settle())
+
+    def _confirmed(self) -> Steps[None]:
+        if (yield lambda request: request.open()) is not None:
+            yield lambda request: request.confirm_login()
+
+    def came_from(self, request: HttpRequest) -> None:
+        hints = [request.headers.get(name) for name in CLIENT_HEADERS]
+        self._request.came_from(request.META.get("REMOTE_ADDR"), *hints)
 
     def finish(self) -> Any:
         """Stores what the request has changed, and returns what happens to the cookie."""
@@ -449,9 +472,42 @@ def log_out_everywhere(user: Any, except_: SessionBase | None = None) -> None:
     sessions().revoke_all(_subject(user), except_=record)
 
 
-def sessions_of(user: Any) -> list[ListedSession]:
-    """The live sessions of a user, the last used first."""
-    return sessions().sessions_of(_subject(user))
+def sessions_of(user: Any, current: SessionBase | None = None) -> list[ListedSession]:
+    """The live sessions of a user, the last used first. ``current``, such as ``request.session``, has ``is_current``."""
+    record = None if current is None else cast(SessionStore, current).record
+    return sessions().sessions_of(_subject(user), current=record)
+
+
+def revoke(user: Any, name: str) -> bool:
+    """Ends one session of a user, by its name in the list. Returns whether this call has ended it. The user must be the one who is
+    logged in, and not what the request says."""
+    return sessions().revoke_named(_subject(user), name)
+
+
+def confirm_login(request: HttpRequest) -> None:
+    """Notes that the user has proved once more who they are, for example with the password: see ``requires_login_within``. Django's
+    ``login()`` does so too."""
+    session = cast(SessionStore, request.session)
+    session._run(session._confirmed())
+
+
+def requires_login_within(minutes: float, login_url: str | None = None) -> Callable[[View], View]:
+    """A decorator for a view that does something serious: the user must have logged in within so many minutes. Otherwise the
+    request is redirected to ``login_url``, by default ``settings.LOGIN_URL``, with ``next``."""
+
+    def decorated(view: View) -> View:
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            record = cast(SessionStore, request.session).record
+            if sessions().is_logged_in_within(record, minutes):
+                return view(request, *args, **kwargs)
+            from django.contrib.auth.views import redirect_to_login  # the applications are loaded by now
+
+            return redirect_to_login(request.get_full_path(), login_url)
+
+        return cast(View, checked)
+
+    return decorated
 
 
 def _subject(user: Any) -> str:
@@ -460,8 +516,11 @@ def _subject(user: Any) -> str:
 
 def _log_in(sender: Any, request: Any, user: Any, **_: Any) -> None:
     session = getattr(request, "session", None)
-    if not isinstance(session, SessionStore) or session._new_user() is None:
+    if not isinstance(session, SessionStore):
+        return
+    if session.__dict__.get("_session_cache", {}).get(SESSION_KEY) != _subject(user):
         return  # a login without a session, such as one with a token
+    session.came_from(request)
     try:
         session.log_in()
     except Exception:

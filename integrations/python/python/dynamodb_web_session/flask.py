@@ -15,8 +15,10 @@ stores nothing, and leaves the cookie alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any, TypeVar, cast
+from urllib.parse import urlencode
 from uuid import UUID
 
 import flask
@@ -24,10 +26,23 @@ from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionInterface, SessionMixin
 
 from ._core import Lifetime, ListedSession, RawJson, RequestSession, Session, SessionManager
-from ._responses import ANSWERED, answer
+from ._responses import ANSWERED, CLIENT_HEADERS, answer
 from .exceptions import InvalidDataError, SessionError, UnavailableError
 
-__all__ = ["DynamoDbSession", "DynamoDbSessions", "log_in", "log_out", "log_out_everywhere", "renew", "sessions_of"]
+__all__ = [
+    "DynamoDbSession",
+    "DynamoDbSessions",
+    "confirm_login",
+    "log_in",
+    "log_out",
+    "log_out_everywhere",
+    "renew",
+    "requires_login_within",
+    "revoke",
+    "sessions_of",
+]
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 _serializer = TaggedJSONSerializer()
 """Flask's own: dates, tuples, bytes and UUIDs survive."""
@@ -127,6 +142,9 @@ class DynamoDbSession(SessionMixin):
             raise
         self._took(self._request.log_in(user, *texts, lifetime))
 
+    def confirm_login(self) -> None:
+        self._request.confirm_login()
+
     def renew(self) -> None:
         text = _text(self._load())
         if self._request.session is not None:
@@ -182,7 +200,10 @@ class DynamoDbSessions(SessionInterface):
     def open_session(self, app: flask.Flask, request: flask.Request) -> DynamoDbSession:
         lifetime_seconds = int(app.permanent_session_lifetime.total_seconds())
         cookie = request.cookies.get(self.get_cookie_name(app))
-        return DynamoDbSession(RequestSession(self.sessions, cookie, request.path), lifetime_seconds)
+        opened = RequestSession(self.sessions, cookie, request.path)
+        hints = [request.headers.get(name) for name in CLIENT_HEADERS]
+        opened.came_from(request.remote_addr, *hints)
+        return DynamoDbSession(opened, lifetime_seconds)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
         session = cast(DynamoDbSession, session)
@@ -256,9 +277,41 @@ def renew(session: SessionMixin) -> None:
     cast(DynamoDbSession, session).renew()
 
 
+def confirm_login(session: SessionMixin) -> None:
+    """Notes that the user has proved once more who they are, for example with the password: see ``requires_login_within``. The
+    session keeps its ID."""
+    cast(DynamoDbSession, session).confirm_login()
+
+
+def requires_login_within(minutes: float, login_url: str | None = None) -> Callable[[View], View]:
+    """A decorator for a view that does something serious: the user must have logged in within so many minutes. Otherwise the
+    request is redirected to ``login_url``, with ``next``, or without one answered with 401."""
+
+    def decorated(view: View) -> View:
+        @wraps(view)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            record = cast(DynamoDbSession, flask.session._get_current_object()).record  # type: ignore[attr-defined]
+            if _extension().sessions.is_logged_in_within(record, minutes):
+                return flask.current_app.ensure_sync(view)(*args, **kwargs)
+            if login_url is None:
+                return flask.Response("Log in again.", 401, content_type="text/plain; charset=utf-8")
+            return flask.redirect(f"{login_url}?{urlencode({'next': flask.request.full_path.rstrip('?')})}")
+
+        return cast(View, checked)
+
+    return decorated
+
+
 def sessions_of(user: str | int | UUID) -> list[ListedSession]:
-    """The live sessions of a user, the last used first."""
-    return _extension().sessions.sessions_of(user)
+    """The live sessions of a user, the last used first. That of this request has ``is_current``."""
+    record = flask.session.record if flask.has_request_context() else None  # type: ignore[attr-defined]
+    return _extension().sessions.sessions_of(user, current=record)
+
+
+def revoke(user: str | int | UUID, name: str) -> bool:
+    """Ends one session of a user, by its name in the list. Returns whether this call has ended it. The user must be the one who is
+    logged in, and not what the request says."""
+    return _extension().sessions.revoke_named(user, name)
 
 
 def log_out_everywhere(user: str | int | UUID, except_: SessionMixin | None = None) -> None:

@@ -15,13 +15,14 @@ another plain URL say ``https_only=False``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import Any, Literal, cast
 from uuid import UUID
 
 import anyio
 import anyio.from_thread
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,10 +30,21 @@ from starlette.websockets import WebSocketClose, WebSocketDisconnect
 
 from ._core import AsyncSessionManager, Lifetime, ListedSession, Session
 from ._core import RequestSession as CoreSession
-from ._responses import ANSWERED, answer
+from ._responses import ANSWERED, CLIENT_HEADERS, answer
 from .exceptions import SessionError
 
-__all__ = ["RequestSession", "SessionMiddleware", "log_in", "log_out", "log_out_everywhere", "renew", "sessions_of"]
+__all__ = [
+    "RequestSession",
+    "SessionMiddleware",
+    "confirm_login",
+    "log_in",
+    "log_out",
+    "log_out_everywhere",
+    "renew",
+    "requires_login_within",
+    "revoke",
+    "sessions_of",
+]
 
 
 class RequestSession(dict[str, Any]):
@@ -40,10 +52,14 @@ class RequestSession(dict[str, Any]):
 
     accessed = False
 
-    def __init__(self, sessions: AsyncSessionManager, cookie: str | None, path: str, max_age: int | None) -> None:
+    def __init__(
+        self, sessions: AsyncSessionManager, cookie: str | None, connection: HTTPConnection, max_age: int | None
+    ) -> None:
         super().__init__()
         self.sessions = sessions
-        self._request = CoreSession(sessions, cookie, path)
+        self._request = CoreSession(sessions, cookie, connection.scope["path"])
+        address = None if connection.client is None else connection.client.host
+        self._request.came_from(address, *(connection.headers.get(name) for name in CLIENT_HEADERS))
         self._lifetime: Lifetime | None = None
         self._is_kept: bool | None = None
         if max_age is not None:
@@ -117,6 +133,9 @@ class RequestSession(dict[str, Any]):
                 await self._request.renew(dict(self))
             finally:
                 self._took(self.record)
+
+    async def confirm_login(self) -> None:
+        await self._request.confirm_login()
 
     async def log_out(self) -> None:
         await self._request.log_out()
@@ -213,8 +232,9 @@ class SessionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket") or self._is_excluded(scope["path"]):
             return await self.app(scope, receive, send)
-        cookie = HTTPConnection(scope).cookies.get(self.name)
-        session = scope["session"] = RequestSession(self.sessions, cookie, scope["path"], self.max_age)
+        connection = HTTPConnection(scope)
+        cookie = connection.cookies.get(self.name)
+        session = scope["session"] = RequestSession(self.sessions, cookie, connection, self.max_age)
         await session.open()
         is_refused = is_closed = False
 
@@ -311,9 +331,35 @@ def renew(connection: HTTPConnection) -> Awaitable[None]:
     return session.run("renew", session.renew())
 
 
+def confirm_login(connection: HTTPConnection) -> Awaitable[None]:
+    """Notes that the user has proved once more who they are, for example with the password: see ``requires_login_within``. The
+    session keeps its ID."""
+    session = _session(connection)
+    return session.run("confirm_login", session.confirm_login())
+
+
+def requires_login_within(minutes: float) -> Callable[[HTTPConnection], None]:
+    """A check before something serious: the user must have logged in within so many minutes, or the answer is 401. A dependency of
+    FastAPI, ``Depends(requires_login_within(10))``; elsewhere call what it returns with the request."""
+
+    def check(connection: HTTPConnection) -> None:
+        session = _session(connection)
+        if not session.sessions.is_logged_in_within(session.record, minutes):
+            raise HTTPException(401, "Log in again.")
+
+    return check
+
+
 async def sessions_of(connection: HTTPConnection, user: str | int | UUID) -> list[ListedSession]:
-    """The live sessions of a user, the last used first."""
-    return await _session(connection).sessions.sessions_of(user)
+    """The live sessions of a user, the last used first. That of this request has ``is_current``."""
+    session = _session(connection)
+    return await session.sessions.sessions_of(user, current=session.record)
+
+
+async def revoke(connection: HTTPConnection, user: str | int | UUID, name: str) -> bool:
+    """Ends one session of a user, by its name in the list. Returns whether this call has ended it. The user must be the one who is
+    logged in, and not what the request says."""
+    return await _session(connection).sessions.revoke_named(user, name)
 
 
 def log_out_everywhere(
