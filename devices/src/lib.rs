@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use dynamodb_web_session::{Device, MAX_LABEL_BYTES};
+use http::HeaderMap;
 use serde_json::json;
 
 /// Where a request comes from. All of it is what the client says, but for the address.
@@ -19,6 +20,18 @@ pub struct Client {
 }
 
 impl Client {
+    /// The client of a request with these headers, from this address.
+    #[must_use]
+    pub fn of(headers: &HeaderMap, address: Option<IpAddr>) -> Self {
+        let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Self {
+            user_agent: header("user-agent"),
+            brands: header("sec-ch-ua"),
+            platform: header("sec-ch-ua-platform"),
+            address: address.map(|address| address.to_string()),
+        }
+    }
+
     /// The browser and its system as a label, and the address as `{"address":"192.0.2.1"}`. Of an IPv6 address only the network
     /// is kept: the rest of it changes every day. What is not known is left out.
     #[must_use]

@@ -1,7 +1,7 @@
 'use strict'
 // Sessions and their manager.
 
-const native = require('./native.node')
+const native = require('./native.js')
 
 const { InvalidDataError, translated } = require('./errors.js')
 const { addLogger, deliver, listen } = require('./reports.js')

@@ -2,7 +2,7 @@
 // What the calls of this process did, for diagnostics_channel and loggers. A report names a session by its loggable ID.
 
 const diagnostics = require('node:diagnostics_channel')
-const native = require('./native.node')
+const native = require('./native.js')
 
 const channel = diagnostics.channel('dynamodb-web-session')
 

@@ -22,7 +22,26 @@ app.use(
 app.get('/', ({ session: { user, visits = 0 } }, response) => {
   response.send(`<p>user: ${user && encodeURIComponent(user)}, visits: ${visits}</p><form method="post"><input name="user" placeholder="name">
 <button formaction="/login">Log in</button> <button formaction="/visit">Count</button>
-<button formaction="/logout">Log out</button> <button formaction="/everywhere">Log out everywhere</button></form>`)
+<button formaction="/logout">Log out</button> <button formaction="/everywhere">Log out everywhere</button></form>
+<a href="/devices">Where you are logged in</a>`)
+})
+
+/** A label is what a client has sent. */
+const escaped = (text) => text.replace(/[&<>"']/g, (letter) => `&#${letter.charCodeAt(0)};`)
+
+app.get('/devices', async (request, response) => {
+  const { user } = request.session
+  const devices = user ? await store.sessionsOf(user, { current: request }) : []
+  const items = devices.map(({ label = 'an unknown device', context, lastUsed, isCurrent, name }) => {
+    const what = isCurrent ? '(this device)' : `<form method="post"><button name="name" value="${name}">Log out there</button></form>`
+    return `<li>${escaped(label)}, ${escaped(context?.address ?? 'no address')}, last used ${lastUsed.toUTCString()} ${what}</li>`
+  })
+  response.send(`<ul>${items.join('')}</ul>`)
+})
+
+app.post('/devices', async (request, response) => {
+  if (request.session.user) await store.revoke(request.session.user, request.body.name)
+  response.redirect('/devices')
 })
 
 app.post('/visit', (request, response) => {

@@ -75,6 +75,19 @@ test('a login, two tabs and log out everywhere in a browser', { skip: !process.e
     await press(laptop, 'Count')
     assert.equal(await shown(laptop), 'user: dora, visits: 3')
 
+    await laptop.get(`${url}devices`)
+    const items = async () => Promise.all((await laptop.findElements(By.css('li'))).map((item) => item.getText()))
+    const both = await items()
+    assert.equal(both.length, 2)
+    assert.ok(both.every((item) => item.includes('on Linux, 127.0.0.1, last used')), both.join())
+    await press(laptop, 'Log out there')
+    assert.deepEqual((await items()).map((item) => item.includes('(this device)')), [true])
+    await phone.navigate().refresh()
+    assert.equal(await shown(phone), 'user: undefined, visits: 0')
+    await phone.findElement(By.name('user')).sendKeys('dora')
+    await press(phone, 'Log in')
+    await laptop.get(url)
+
     await press(phone, 'Log out everywhere')
     assert.equal(await shown(phone), 'user: undefined, visits: 0')
     for (const tab of await laptop.getAllWindowHandles()) {

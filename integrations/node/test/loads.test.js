@@ -102,6 +102,23 @@ test('ncc, all in, without options', async () => {
   assert.strictEqual(run(path.join(out, 'index.js')), 'function alice\n')
 })
 
+/** What the package says on a platform, without an addon. */
+function loadOn({ arch = process.arch } = {}) {
+  const made = fs.mkdtempSync(path.join(os.tmpdir(), 'bare-'))
+  const from = path.dirname(require.resolve(`${PACKAGE}/package.json`))
+  for (const file of fs.readdirSync(from).filter((name) => name.endsWith('.js'))) fs.copyFileSync(path.join(from, file), path.join(made, file))
+  const code = `Object.defineProperty(process, 'arch', { value: '${arch}' })
+    try { require('${made}') } catch (error) { console.log(error.message) }`
+  return execFileSync(process.execPath, ['-e', code], { encoding: 'utf8' })
+}
+
+test('a platform whose package is missing, and one that has none, are named', () => {
+  const libc = process.report.getReport().header.glibcVersionRuntime ? 'gnu' : 'musl'
+  assert.match(loadOn(), new RegExp(`the package dynamodb-web-session-linux-${process.arch}-${libc} is missing.*npm install`))
+  const unknown = loadOn({ arch: 'mips' })
+  assert.match(unknown, new RegExp(`has no addon for linux-mips-${libc}, only for linux-x64-gnu, .*win32-x64`))
+})
+
 test('only in workers, several at once, with settings and credentials in their own process.env', async () => {
   const code = `
     const { parentPort } = require('node:worker_threads')

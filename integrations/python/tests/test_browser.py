@@ -85,3 +85,21 @@ def test_a_login_in_a_browser(url: str, open_browser: Callable[[], Browser]) -> 
         laptop.switch_to.window(tab)
         laptop.refresh()
         assert shown(laptop) == "user: None, visits: 0"
+
+
+def test_one_device_is_logged_out_from_another(url: str, open_browser: Callable[[], Browser]) -> None:
+    laptop, phone = open_browser(), open_browser()
+    for browser in (laptop, phone):
+        browser.get(url)
+        press(browser, "Log in", "<b>eve")
+        browser.get(f"{url}/devices")
+    laptop.refresh()
+    items = [item.text for item in laptop.find_elements(By.TAG_NAME, "li")]
+    assert len(items) == 2 and all("on Linux, 127.0.0.1, last used" in item for item in items), items
+    assert sum("this device" in item for item in items) == 1
+    press(laptop, "Log out there")
+    assert ["this device" in item.text for item in laptop.find_elements(By.TAG_NAME, "li")] == [True]
+    phone.get(url)
+    assert shown(phone) == "user: None, visits: 0"
+    laptop.get(url)
+    assert "eve" in shown(laptop)

@@ -27,10 +27,18 @@ if not settings.configured:
     settings.configure(
         ALLOWED_HOSTS=["*"],
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": tempfile.mkstemp()[1]}},
-        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
+        INSTALLED_APPS=[
+            "django.contrib.admin",
+            "django.contrib.auth",
+            "django.contrib.contenttypes",
+            "django.contrib.messages",
+            "django.contrib.sessions",
+            "dynamodb_web_session",
+        ],
         MIDDLEWARE=[
             "django.contrib.sessions.middleware.SessionMiddleware",
             "django.contrib.auth.middleware.AuthenticationMiddleware",
+            "django.contrib.messages.middleware.MessageMiddleware",
         ],
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
         ROOT_URLCONF=__name__,
@@ -40,8 +48,20 @@ if not settings.configured:
                 "BACKEND": "django.template.backends.django.DjangoTemplates",
                 "OPTIONS": {
                     "loaders": [
-                        ("django.template.loaders.locmem.Loader", {"login.html": "{{ form.non_field_errors }}"})
-                    ]
+                        (
+                            "django.template.loaders.locmem.Loader",
+                            {
+                                "login.html": "{{ form.non_field_errors }}",
+                                "devices.html": "{% for each in devices %}{{ each.label }}={{ each.name }};{% endfor %}",
+                            },
+                        ),
+                        "django.template.loaders.app_directories.Loader",
+                    ],
+                    "context_processors": [
+                        "django.template.context_processors.request",
+                        "django.contrib.auth.context_processors.auth",
+                        "django.contrib.messages.context_processors.messages",
+                    ],
                 },
             }
         ],
@@ -50,7 +70,9 @@ if not settings.configured:
     )
     django.setup()
 
-from django.contrib import auth
+from django.contrib import admin, auth
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.auth.views import LoginView
@@ -59,6 +81,7 @@ from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path
+from django.views.generic import TemplateView
 
 from dynamodb_web_session import TooManySessionsError
 from dynamodb_web_session.django import (
@@ -72,6 +95,7 @@ from dynamodb_web_session.django import (
     sessions,
     sessions_of,
 )
+from dynamodb_web_session.django_devices import DevicesMixin, SessionsAdminMixin
 
 
 def page(request: HttpRequest) -> JsonResponse:
@@ -138,6 +162,17 @@ def confirm(request: HttpRequest) -> HttpResponse:
     confirm_login(request)
     return HttpResponse()
 
+
+class Devices(LoginRequiredMixin, DevicesMixin, TemplateView):
+    template_name = "devices.html"
+
+
+class Users(SessionsAdminMixin, UserAdmin):  # type: ignore[type-arg]
+    pass
+
+
+admin.site.unregister(User)
+admin.site.register(User, Users)
 
 MEANWHILE: list[Any] = []
 
@@ -242,6 +277,8 @@ urlpatterns = [
     path("end/<name>", end),
     path("serious", serious),
     path("confirm", confirm),
+    path("my-devices", Devices.as_view()),
+    path("admin/", admin.site.urls),
 ]
 
 
@@ -810,3 +847,35 @@ def test_a_login_with_a_token_confirms_nothing() -> None:
     assert request.session["_auth_user_id"]
     user_logged_in.send(User, request=request, user=User.objects.get(username="bob"))
     assert client.get("/serious").status_code == 302
+
+
+def test_the_page_of_a_user_and_that_of_the_admin() -> None:
+    User.objects.create_user("heidi", password="old")
+    laptop, phone = Client(headers={"User-Agent": "<b>curl/8"}), Client(headers={"User-Agent": "curl/8"})
+    for client in (laptop, phone):
+        client.get("/login/heidi")
+        CLOCK.advance(1)
+    assert Client().get("/my-devices").status_code == 302
+    listed = [each.split("=") for each in laptop.get("/my-devices").content.decode().split(";") if each]
+    assert [label for label, _ in listed] == ["curl", "None"]
+    assert laptop.post("/my-devices", {"name": listed[0][1]}).status_code == 302
+    assert phone.get("/").json()["user"] == "" and laptop.get("/").json()["user"] == "heidi"
+    phone.get("/login/heidi")
+    laptop.post("/my-devices")
+    assert phone.get("/").json()["user"] == "" and laptop.get("/").json()["user"] == "heidi"
+
+    heidi = User.objects.get(username="heidi")
+    url = f"/admin/auth/user/{heidi.pk}/sessions/"
+    assert laptop.get(url).status_code == 302, "no member of the staff"
+    User.objects.create_superuser("root", password="old")
+    User.objects.create_user("clerk", password="old", is_staff=True)
+    root, clerk = Client(), Client()
+    root.get("/login/root")
+    clerk.get("/login/clerk")
+    assert clerk.get(url).status_code == 403 and clerk.post(url).status_code == 403
+    sessions().update(key(laptop), label="<script>")
+    page = root.get(url).content.decode()
+    assert "&lt;script&gt;" in page and "<script>" not in page
+    assert root.post(url).status_code == 302
+    assert laptop.get("/").json()["user"] == ""
+    assert "not logged in" in root.get(url).content.decode()

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+pub use devices::Client;
+
 pub use v0_15::*;
 
 /// For tower-sessions 0.15.
@@ -9,7 +11,7 @@ pub mod v0_15 {
 
     #[path = "store.rs"]
     mod store;
-    pub use store::{DynamoDbStore, SUBJECT, WrongIdLength, log_in, subject};
+    pub use store::{DEVICE, DynamoDbStore, SUBJECT, WrongIdLength, log_in, note_device, subject};
 }
 
 /// For tower-sessions 0.14, which axum-login 0.18 uses.
@@ -24,5 +26,5 @@ pub mod v0_14 {
         reason = "the two releases have the same interface, and types of their own"
     )]
     mod store;
-    pub use store::{DynamoDbStore, SUBJECT, WrongIdLength, log_in, subject};
+    pub use store::{DEVICE, DynamoDbStore, SUBJECT, WrongIdLength, log_in, note_device, subject};
 }

@@ -8,16 +8,20 @@ use super::tower_sessions::session::{self, Id, Record};
 use super::tower_sessions::session_store::{Error, Result};
 use super::tower_sessions::{Session, SessionStore};
 use async_trait::async_trait;
+use devices::Client;
 use dynamodb_web_session as shared;
 use dynamodb_web_session::{
-    Config, ConfigError, CreateOptions, LoggableId, MalformedSubject, SessionId, SessionManager, Subject,
-    SubjectChange, Timestamp, Update, chain,
+    Config, ConfigError, CreateOptions, Device, ListedSession, LoggableId, MalformedDevice, MalformedSubject,
+    SessionId, SessionManager, Subject, SubjectChange, Timestamp, Update, chain,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 /// The name of the subject in a session's data: whose session it is. [`log_in`] sets it.
 pub const SUBJECT: &str = "dynamodb-web-session/subject";
+
+/// The name of the device in a session's data: what its user recognises the session by. [`note_device`] sets it.
+pub const DEVICE: &str = "dynamodb-web-session/device";
 
 /// The name under which the data of a session in memory says which record it is, for the create that follows a `cycle_id`.
 const ORIGIN: &str = "dynamodb-web-session/origin";
@@ -96,6 +100,48 @@ impl DynamoDbStore {
         &self.sessions
     }
 
+    /// The live sessions of a subject, the last used first. That of `current` comes with `true`.
+    ///
+    /// # Errors
+    /// [`Error::Backend`]: the subject does not have 1 to 256 bytes, or the table failed.
+    pub async fn sessions_of(&self, subject: &str, current: &Session) -> Result<Vec<(ListedSession, bool)>> {
+        let listed = self.sessions.sessions_of(&parse_subject(subject)?).await.map_err(store_error)?;
+        let current = current.id().map(to_session_id).transpose()?;
+        let is_current = |listed: &ListedSession| {
+            current.as_ref().is_some_and(|current| *current.loggable() == listed.loggable_id)
+        };
+        Ok(listed.into_iter().map(|listed| (listed.clone(), is_current(&listed))).collect())
+    }
+
+    /// Ends one session of a subject, by its name in the list. Returns whether this call has ended it. The subject must be the one who
+    /// is logged in, and not what the request says.
+    ///
+    /// # Errors
+    /// [`Error::Backend`]: the subject does not have 1 to 256 bytes, or the table failed.
+    pub async fn revoke(&self, subject: &str, name: &str) -> Result<bool> {
+        self.sessions.revoke_named(&parse_subject(subject)?, name).await.map_err(store_error)
+    }
+
+    /// Ends all sessions of a subject but this one.
+    ///
+    /// # Errors
+    /// [`Error::Backend`]: the subject does not have 1 to 256 bytes, or the table failed.
+    pub async fn log_out_everywhere_else(&self, subject: &str, current: &Session) -> Result<()> {
+        let current = current.id().map(to_session_id).transpose()?;
+        let except = current.as_ref().map(SessionId::loggable);
+        self.sessions.revoke_all(&parse_subject(subject)?, except).await.map_err(store_error)
+    }
+
+    /// Whether the user of a session has logged in within so many seconds. Ask before something serious.
+    ///
+    /// # Errors
+    /// [`Error::Backend`]: the table failed.
+    pub async fn is_logged_in_within(&self, session: &Session, seconds: u64) -> Result<bool> {
+        let Some(id) = session.id() else { return Ok(false) };
+        let record = self.sessions.peek::<Data>(&to_session_id(id)?).await.map_err(store_error)?;
+        Ok(record.is_some_and(|record| self.sessions.is_logged_in_within(&record, seconds)))
+    }
+
     /// Ends all sessions of a subject. When it returns, none of them can be loaded any more.
     ///
     /// # Errors
@@ -132,6 +178,22 @@ impl DynamoDbStore {
         }
     }
 
+    /// Takes the device out of the data of a record.
+    fn take_device(&self, data: &mut Data) -> Result<Device> {
+        let Some(noted) = data.remove(DEVICE) else { return Ok(Device::default()) };
+        let [label, context]: [Option<String>; 2] =
+            serde_json::from_value(noted).map_err(|error| Error::Encode(error.to_string()))?;
+        let mut device = Device::default();
+        let refused = |error: MalformedDevice| Error::Encode(error.to_string());
+        if let Some(label) = label {
+            device = device.with_label(label).map_err(refused)?;
+        }
+        if let Some(context) = context {
+            device = device.with_context(context).map_err(refused)?;
+        }
+        Ok(device)
+    }
+
     fn ended(&self) -> MutexGuard<'_, HashMap<LoggableId, Instant>> {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended.retain(|_, at| at.elapsed() < CYCLE_WITHIN);
@@ -149,6 +211,16 @@ pub async fn log_in(session: &Session, subject: &str) -> std::result::Result<(),
     session.insert(SUBJECT, subject).await
 }
 
+/// Notes where a request comes from, the browser and its system and the address, for the list of its user's sessions. Call it
+/// beside [`log_in`].
+///
+/// # Errors
+/// The store failed.
+pub async fn note_device(session: &Session, client: &Client) -> std::result::Result<(), session::Error> {
+    let device = client.device();
+    session.insert(DEVICE, [device.label(), device.context()]).await
+}
+
 /// Whose session it is.
 ///
 /// # Errors
@@ -163,6 +235,7 @@ impl SessionStore for DynamoDbStore {
         let mut data = record.data.clone();
         let origin = data.remove(ORIGIN).map(Origin::from_json);
         let subject = self.take_subject(&mut data)?;
+        let device = self.take_device(&mut data)?;
         let absolute_deadline = match origin {
             None => None,
             // What a session held lives on only if the `cycle_id` has ended it, and not a logout meanwhile.
@@ -173,6 +246,7 @@ impl SessionStore for DynamoDbStore {
             subject,
             idle_timeout_seconds: Some(self.idle_seconds(record.expiry_date)),
             absolute_deadline,
+            device,
             ..CreateOptions::default()
         };
         let session = self.sessions.create_with(data, options).await.map_err(store_error)?;
@@ -186,6 +260,7 @@ impl SessionStore for DynamoDbStore {
         let mut data = record.data.clone();
         let origin = data.remove(ORIGIN).and_then(Origin::from_json);
         let subject = self.take_subject(&mut data)?;
+        let device = self.take_device(&mut data)?;
         let change = match (&origin, subject) {
             (Some(origin), subject) if subject.as_ref().map(Subject::digest) == origin.subject => {
                 SubjectChange::Keep
@@ -206,6 +281,7 @@ impl SessionStore for DynamoDbStore {
             data: Some(data),
             idle_timeout_seconds: Some(self.idle_seconds(record.expiry_date)),
             subject: change,
+            device,
             ..Update::default()
         };
         self.sessions.update(&id, update).await.map_err(store_error)?;

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use tower_sessions::session::Id;
 use tower_sessions::{Expiry, Session, SessionStore};
-use tower_sessions_dynamodb_web_store::{DynamoDbStore, SUBJECT, log_in, subject};
+use tower_sessions_dynamodb_web_store::{
+    Client as Browser, DynamoDbStore, SUBJECT, log_in, note_device, subject,
+};
 
 struct Fixture {
     store: Arc<DynamoDbStore>,
@@ -530,4 +532,35 @@ async fn a_cycle_may_create_before_it_deletes() {
     fixture.store.delete(&record.id).await.unwrap();
     fixture.store.delete(&record.id).await.unwrap();
     assert!(fixture.store.create(&mut late).await.is_err());
+}
+
+#[tokio::test]
+async fn a_user_sees_where_they_are_logged_in_and_ends_one() {
+    let fixture = Fixture::default().await;
+    let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+    let login = async |agent: &str, address: [u8; 4]| {
+        let session = fixture.request(None);
+        log_in(&session, "ada").await.unwrap();
+        let headers = [("user-agent".parse().unwrap(), agent.parse().unwrap())].into_iter().collect();
+        note_device(&session, &Browser::of(&headers, Some(address.into()))).await.unwrap();
+        session.save().await.unwrap();
+        fixture.clock.advance(1);
+        session.id()
+    };
+    let laptop = login(agent, [192, 0, 2, 1]).await;
+    let phone = login("curl/8", [192, 0, 2, 2]).await;
+    let this = fixture.request(laptop);
+    let listed = fixture.store.sessions_of("ada", &this).await.unwrap();
+    let shown: Vec<_> = listed.iter().map(|(each, this)| (each.device.label(), *this)).collect();
+    assert_eq!(shown, [(Some("curl"), false), (Some("Firefox on Linux"), true)]);
+    assert_eq!(listed[1].0.device.context(), Some(r#"{"address":"192.0.2.1"}"#));
+    assert!(!fixture.store.revoke("eve", &listed[0].0.name).await.unwrap());
+    assert!(fixture.store.revoke("ada", &listed[0].0.name).await.unwrap());
+    assert!(fixture.store.load(&phone.unwrap()).await.unwrap().is_none());
+    assert!(fixture.store.is_logged_in_within(&this, 60).await.unwrap());
+    fixture.clock.advance(61);
+    assert!(!fixture.store.is_logged_in_within(&this, 60).await.unwrap());
+    login(agent, [192, 0, 2, 3]).await;
+    fixture.store.log_out_everywhere_else("ada", &this).await.unwrap();
+    assert_eq!(fixture.store.sessions_of("ada", &this).await.unwrap().len(), 1);
 }
