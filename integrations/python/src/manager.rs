@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dynamodb_web_session as shared;
 use dynamodb_web_session::{
     CreateOptions, Device, Error, LogIn, LoggableId, LoggedIn, MalformedDevice, Preconditions, Renewal,
-    SessionId, Subject, SubjectChange, Update,
+    SessionId, Subject, SubjectChange, Timeouts, Update,
 };
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -378,6 +378,22 @@ impl Verbs {
         let subject = subject.0;
         let revoke = |sessions: Sessions| async move { sessions.revoke_named(&subject, &name).await };
         self.call_as(py, Interrupted::Finishes, revoke, |py, is_ended| is_ended.into_py_any(py))
+    }
+
+    #[doc = docstring!(SessionManager::_claim)]
+    #[pyo3(name = "_claim")]
+    fn claim<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyAny>> {
+        let id: SessionId = id.parse().map_err(|error| PyValueError::new_err(format!("{error}")))?;
+        let longest = self.connection.config().max_timeout_seconds;
+        let timeouts = Timeouts { idle_seconds: longest, absolute_seconds: longest };
+        let claim = move |sessions: Sessions| async move {
+            match sessions.create_under_given_id(&id, json::empty(), timeouts).await {
+                Ok(_) => Ok(true),
+                Err(Error::IdInUse) => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        self.call(py, claim, |py, is_first| is_first.into_py_any(py))
     }
 
     #[doc = docstring!(SessionManager::is_logged_in_within)]

@@ -306,6 +306,10 @@ class SessionManager:
         """Ends one session of a subject by its name in the list, also if it has another ID by now. One that is not in the list, such
         as that of another subject, is not an error. Returns whether this call has ended a session."""
 
+    def _claim(self, id: str) -> bool:
+        """Notes under an ID that only the application can make, for as long as a session may live at most. Returns whether this call was
+        the first."""
+
     def is_logged_in_within(self, session: Session | None, minutes: float) -> bool:
         """Whether the user of a session has logged in within so many minutes."""
 

@@ -16,6 +16,7 @@ stores nothing, and leaves the cookie alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
@@ -26,6 +27,7 @@ from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionInterface, SessionMixin
 
 from ._core import Lifetime, ListedSession, RawJson, RequestSession, Session, SessionManager
+from ._flask_moving import Moving, User
 from ._responses import ANSWERED, CLIENT_HEADERS, answer
 from .exceptions import InvalidDataError, SessionError, UnavailableError
 
@@ -65,8 +67,9 @@ class DynamoDbSession(SessionMixin):
 
     modified = False
 
-    def __init__(self, request: RequestSession, lifetime_seconds: int) -> None:
+    def __init__(self, request: RequestSession, lifetime_seconds: int, moving: Moving | None = None) -> None:
         self._request = request
+        self._moving = moving
         self._lifetime_seconds = lifetime_seconds
         self._data: dict[str, Any] | None = None
         self._was_permanent = False
@@ -87,10 +90,27 @@ class DynamoDbSession(SessionMixin):
         if self._data is None:
             try:
                 self._took(self._request.open())
+                if self._moving is not None and self.new and not self._request.is_superseded:
+                    self._move(self._moving)
             except SessionError as error:
                 self.failure = error
                 raise
         return cast("dict[str, Any]", self._data)
+
+    def _move(self, moving: Moving) -> None:
+        taken = moving.take(flask.current_app, flask.request)
+        if taken is None:
+            return
+        data, user = taken
+        if user is None:
+            self._data, self.modified = data, True
+        else:
+            self._took(self._request.log_in(user, _text(data), RawJson("{}"), self._lifetime(data)))
+
+    def _note(self, user: User | None) -> None:
+        """A user has logged in or out."""
+        if self._moving is not None and user is not None:
+            self._moving.note(flask.current_app, user)
 
     def _took(self, session: Session | None) -> None:
         self._data = {} if session is None else _serializer.loads(session.json)
@@ -122,6 +142,8 @@ class DynamoDbSession(SessionMixin):
         """Removes everything. A session that stays empty ends, and one of a user ends in any case."""
         self._load().clear()
         self._request.cleared()
+        if self._request.session is not None:
+            self._note(self._request.session.subject)
         self.modified = True
 
     def __repr__(self) -> str:
@@ -141,6 +163,7 @@ class DynamoDbSession(SessionMixin):
             self._request.refuse()
             raise
         self._took(self._request.log_in(user, *texts, lifetime))
+        self._note(user)
 
     def confirm_login(self) -> None:
         self._request.confirm_login()
@@ -152,8 +175,12 @@ class DynamoDbSession(SessionMixin):
             self._took(self._request.renew(text))
 
     def log_out(self) -> None:
+        user = None
+        if self._moving is not None and (record := self.record) is not None:
+            user = record.subject
         self._request.log_out()
         self._took(None)
+        self._note(user)
 
     def _lifetime(self, data: dict[str, Any]) -> Lifetime | None:
         if data.get("_permanent"):
@@ -175,16 +202,31 @@ class DynamoDbSession(SessionMixin):
 
 class DynamoDbSessions(SessionInterface):
     """A Flask extension, and a session interface. Settings are keyword arguments, or ``DYNAMODB_SESSION_TABLE_NAME`` and so
-    on in the application's configuration. A setting that is not accepted stops the start."""
+    on in the application's configuration. A setting that is not accepted stops the start.
 
-    def __init__(self, app: flask.Flask | None = None, **settings: Any) -> None:
+    ``move_until``: until then the sessions move here that the application had before, in Flask's signed cookies or, if
+    ``Session(app)`` was called before, in Flask-Session. ``move_user`` returns the user in the data of such a session, or ``None``.
+    """
+
+    def __init__(
+        self,
+        app: flask.Flask | None = None,
+        *,
+        move_until: datetime | None = None,
+        move_user: Callable[[dict[str, Any]], User | None] = lambda data: None,
+        **settings: Any,
+    ) -> None:
         self._settings = settings
         self._sessions: SessionManager | None = None
+        self._move_until, self._move_user = move_until, move_user
+        self.moving: Moving | None = None
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: flask.Flask) -> None:
         self._sessions = SessionManager(**(app.config.get_namespace("DYNAMODB_SESSION_") | self._settings))
+        if self._move_until is not None:
+            self.moving = Moving(app.session_interface, self.sessions, self._move_until, self._move_user)
         app.session_interface = self
         app.extensions["dynamodb_web_session"] = self
         for error in ANSWERED:
@@ -203,7 +245,7 @@ class DynamoDbSessions(SessionInterface):
         opened = RequestSession(self.sessions, cookie, request.path)
         hints = [request.headers.get(name) for name in CLIENT_HEADERS]
         opened.came_from(request.remote_addr, *hints)
-        return DynamoDbSession(opened, lifetime_seconds)
+        return DynamoDbSession(opened, lifetime_seconds, self.moving)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
         session = cast(DynamoDbSession, session)
@@ -317,4 +359,7 @@ def revoke(user: str | int | UUID, name: str) -> bool:
 def log_out_everywhere(user: str | int | UUID, except_: SessionMixin | None = None) -> None:
     """Ends all sessions of a user, or all but this one, such as ``flask.session``."""
     record = None if except_ is None else cast(DynamoDbSession, except_).record
-    _extension().sessions.revoke_all(user, except_=record)
+    extension = _extension()
+    if extension.moving is not None:
+        extension.moving.note(flask.current_app, user)
+    extension.sessions.revoke_all(user, except_=record)
