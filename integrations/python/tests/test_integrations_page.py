@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,6 +72,13 @@ def test_the_code_that_moves_sessions_of_flask() -> None:
     app = Flask("new")
     exec(FLASK_MOVE, {"app": app, "DynamoDbSessions": DynamoDbSessions})
     assert isinstance(app.session_interface, DynamoDbSessions) and app.session_interface.moving is not None
+
+
+def test_the_comparison_of_requests_at_once_is_as_the_page_says() -> None:
+    bench = Path(__file__).parents[1] / "bench/at_once.py"
+    ended = subprocess.run([sys.executable, str(bench)], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout in PAGE
 
 
 def test_the_setting_that_moves_djangos_sessions() -> None:
