@@ -223,20 +223,24 @@ async fn local(port: u16, data: Option<PathBuf>, table: Table) -> Result<Answer,
          export AWS_ENDPOINT_URL_DYNAMODB={url}\n\
          export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION=us-east-1"
     );
-    stopped().await?;
+    stopped()?.await;
     Ok(Answer::new("stopped", json!({ "stopped": true })))
 }
 
-/// Waits for Ctrl-C, or for the signal that ends a service.
-async fn stopped() -> std::io::Result<()> {
+/// Completes at Ctrl-C, or at the signal that ends a service (SIGTERM, which Windows does not have).
+///
+/// # Errors
+/// The signal cannot be waited for.
+pub fn stopped() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
-    {
-        let mut ended = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    Ok(async move {
+        #[cfg(unix)]
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = ended.recv() => Ok(()),
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
         }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+        #[cfg(not(unix))]
+        drop(tokio::signal::ctrl_c().await);
+    })
 }

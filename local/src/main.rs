@@ -11,7 +11,6 @@ use local::{Gateway, Page, ProtectedApi, RecentLog, Template};
 use service::log::{self, LevelFilter};
 use service::{IdTransport, SessionService, Settings};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves web sessions on this machine, on an embedded DynamoDB.
 ///
@@ -114,7 +113,7 @@ async fn serve(arguments: Arguments) -> Result<(), BoxError> {
     for route in routes {
         println!("Behind the authorizer, unless its template says otherwise: {route}");
     }
-    gateway.serve(listener, interrupted()?).await?;
+    gateway.serve(listener, commands::stopped()?).await?;
     println!("stopped");
     Ok(())
 }
@@ -132,15 +131,4 @@ fn examples(address: &str, transport: IdTransport) -> String {
              curl -X DELETE {address}/session -H 'cookie: __Host-id=PASTE_THE_COOKIE' -H 'sec-fetch-site: same-origin' -i\n"
         ),
     }
-}
-
-/// Completes at Ctrl-C (SIGINT) or SIGTERM.
-fn interrupted() -> Result<impl Future<Output = ()>, std::io::Error> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-    })
 }
