@@ -55,6 +55,7 @@ pub struct SessionBody<'a> {
     /// The session's own absolute timeout.
     #[serde(default, deserialize_with = "whole_number")]
     pub absolute_timeout_seconds: Option<u64>,
+    #[serde(default, deserialize_with = "text")]
     label: Option<String>,
     #[serde(borrow)]
     context: Option<&'a RawValue>,
@@ -130,7 +131,21 @@ fn loggable_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Logg
     text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
+/// A name of a session in a list: 16 characters of base64url.
 fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let name = text(deserializer)?;
+    let is_name = |name: &String| {
+        name.len() == 16
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    if name.as_ref().is_some_and(is_name) {
+        return Ok(name);
+    }
+    Err(serde::de::Error::custom("not a name of a list"))
+}
+
+/// A text. `null` is refused.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     String::deserialize(deserializer).map(Some)
 }
 
