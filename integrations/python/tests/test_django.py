@@ -158,6 +158,11 @@ def serious(request: HttpRequest) -> HttpResponse:
     return HttpResponse("done")
 
 
+@requires_login_within(10, login_url="/again")
+async def aserious(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("done")
+
+
 def confirm(request: HttpRequest) -> HttpResponse:
     confirm_login(request)
     return HttpResponse()
@@ -276,6 +281,7 @@ urlpatterns = [
     path("devices", devices),
     path("end/<name>", end),
     path("serious", serious),
+    path("aserious", aserious),
     path("confirm", confirm),
     path("my-devices", Devices.as_view()),
     path("admin/", admin.site.urls),
@@ -826,9 +832,9 @@ def test_something_serious_needs_a_recent_login() -> None:
     client = Client()
     assert client.get("/serious").headers["Location"] == "/again?next=/serious"
     client.get("/login/carol")
-    assert client.get("/serious").content == b"done"
+    assert client.get("/serious").content == b"done" and client.get("/aserious").content == b"done"
     CLOCK.advance(601)
-    assert client.get("/serious").status_code == 302
+    assert client.get("/serious").status_code == 302 and client.get("/aserious").status_code == 302
     before = key(client)
     client.get("/login/carol")  # once more: Django keeps the key
     assert key(client) == before and client.get("/serious").content == b"done"

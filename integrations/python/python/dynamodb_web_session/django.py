@@ -23,6 +23,7 @@ from functools import lru_cache, wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.signals import user_logged_in
@@ -496,16 +497,23 @@ def requires_login_within(minutes: float, login_url: str | None = None) -> Calla
     request is redirected to ``login_url``, by default ``settings.LOGIN_URL``, with ``next``."""
 
     def decorated(view: View) -> View:
-        @wraps(view)
-        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        def refusal(request: HttpRequest) -> HttpResponse | None:
             record = cast(SessionStore, request.session).record
             if sessions().is_logged_in_within(record, minutes):
-                return view(request, *args, **kwargs)
+                return None
             from django.contrib.auth.views import redirect_to_login  # the applications are loaded by now
 
             return redirect_to_login(request.get_full_path(), login_url)
 
-        return cast(View, checked)
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            return refusal(request) or view(request, *args, **kwargs)
+
+        @wraps(view)
+        async def achecked(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            return await sync_to_async(refusal)(request) or await view(request, *args, **kwargs)
+
+        return cast(View, achecked if iscoroutinefunction(view) else checked)
 
     return decorated
 
