@@ -231,7 +231,8 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
 
     /** The record of a request's session. */
     async recordOf(request) {
-      return this.#known.get(request.session)?.request.record ?? manager.peek(idOf(request))
+      const known = this.#known.get(request.session)
+      return known ? known.request.record : manager.peek(idOf(request)) // other frameworks have session objects of their own
     }
 
     /** The live sessions of a user, the last used first. */

@@ -7,7 +7,7 @@ const { before, test } = require('node:test')
 const express = require('express')
 const expressSession = require('express-session')
 const { confirmLogin, expressStore, fetchSessions, logIn, noteDevice, requiresLoginWithin } = require('dynamodb-web-session')
-const { startTable } = require('./table.js')
+const { startProxy, startTable } = require('./table.js')
 
 const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
 
@@ -64,7 +64,8 @@ async function serve(app) {
 }
 
 test('express', async () => {
-  const sessions = table.manager()
+  const proxy = await startProxy(table.url)
+  const sessions = table.manager({ endpointUrl: proxy.url })
   const store = expressStore(expressSession, { sessions, subject: (data) => data.user })
   const app = express()
   app.set('trust proxy', 1)
@@ -94,6 +95,7 @@ test('express', async () => {
   const phone = browser({ 'user-agent': 'x', 'sec-ch-ua': '"Brave";v="1"', 'sec-ch-ua-platform': '"Android"' })
   const stranger = browser({ 'user-agent': '<script>' })
   assert.equal((await laptop('POST', '/serious')).status, 401)
+  assert.deepEqual(proxy.operations, [], 'a visitor costs no request')
   await laptop('POST', '/login/ada')
   table.clock.advance(1)
   await phone('POST', '/login/ada')
