@@ -140,6 +140,15 @@ impl Caller {
         self.step != Step::Begin
     }
 
+    /// How many records it has to end that the code ends at the same time, in no certain order.
+    #[must_use]
+    pub fn burials(&self) -> usize {
+        match &self.step {
+            Step::BuryAll { left, .. } => left.len(),
+            _ => 0,
+        }
+    }
+
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.in_doubt
     }
