@@ -6,6 +6,7 @@ const express = require('express')
 const session = require('express-session')
 const { SessionManager, expressStore, logIn } = require('dynamodb-web-session')
 const { startProxy, startTable } = require('./table.js')
+const atOnce = require('../../../tests/cases/requests_at_once.json')
 
 let table
 before(async () => {
@@ -96,6 +97,13 @@ const routes = {
     delete request.session[request.params.key]
     await meanwhile()
     response.send('gone')
+  },
+  '/change': async (request, response) => {
+    const { set, remove = [] } = JSON.parse(request.query.changes)
+    Object.assign(request.session, set)
+    for (const key of remove) delete request.session[key]
+    await meanwhile()
+    response.send('changed')
   },
   '/all': (request, response) => {
     const { cookie: _, ...data } = request.session
@@ -327,6 +335,18 @@ test('the data of a session may name another user, or none', async () => {
     assert.equal((await visitor.get(`/become/${who}`)).status, 200)
     assert.equal((await store.sessions.peek(visitor.id)).subject, subject)
     assert.equal((await store.sessionsOf('erin')).length, 0)
+  }
+})
+
+test('the cases of requests at once', async () => {
+  const { browser } = await serve(routes)
+  const change = (changes) => `/change?${new URLSearchParams({ changes: JSON.stringify(changes) })}`
+  for (const { rule, stored, meanwhile, request, left } of atOnce) {
+    const visitor = browser()
+    await visitor.get(change({ set: stored }))
+    act = () => browser(visitor.cookie).get(change(meanwhile))
+    await visitor.get(change(request))
+    assert.deepEqual(JSON.parse((await visitor.get('/all')).text), left, rule)
   }
 })
 

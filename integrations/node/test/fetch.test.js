@@ -7,6 +7,7 @@ const { Hono } = require('hono')
 const { createCookie, createSessionStorage } = require('react-router')
 const { fetchSessions, sessionStorage } = require('dynamodb-web-session')
 const { startProxy, startTable } = require('./table.js')
+const atOnce = require('../../../tests/cases/requests_at_once.json')
 
 let table
 before(async () => {
@@ -115,6 +116,25 @@ test('remember me: cookie and record live equally long', async () => {
   assert.match((await send('GET', '/')).set, /; Max-Age=1123200;/, 'what is left until the absolute deadline')
   const session = await web.getSession(send.cookie())
   assert.strictEqual(session.maxAge, 1209600)
+})
+
+test('the cases of requests at once', async () => {
+  const web = fetchSessions({ sessions: table.manager() })
+  const change = ({ data }, { set, remove = [] }) => {
+    Object.assign(data, set)
+    for (const key of remove) delete data[key]
+  }
+  for (const { rule, stored, meanwhile, request, left } of atOnce) {
+    const begun = await web.getSession(null)
+    change(begun, { set: stored })
+    const cookie = (await web.commit(begun)).split(';')[0]
+    const [slow, fast] = [await web.getSession(cookie), await web.getSession(cookie)]
+    change(slow, request)
+    change(fast, meanwhile)
+    await web.commit(fast)
+    await web.commit(slow)
+    assert.deepStrictEqual((await web.getSession(cookie)).data, left, rule)
+  }
 })
 
 test('requests at once that change different keys keep both changes, and a setting turns that off', async () => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -50,7 +51,16 @@ class Table:
         return len(self.dynamodb().scan(TableName=self.name)["Items"])
 
 
-CACHE = Path(__file__).resolve().parents[3] / ".cache"
+ROOT = Path(__file__).resolve().parents[3]
+CACHE = ROOT / ".cache"
+
+# What is left of two requests at once: the same cases for every framework.
+AT_ONCE = json.loads((ROOT / "tests/cases/requests_at_once.json").read_text())
+
+
+def changes(given: Any) -> dict[str, str]:
+    """The query of a request to ``/change``."""
+    return {"changes": json.dumps(given)}
 
 
 def source(package: str, version: str) -> Path:

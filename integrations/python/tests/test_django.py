@@ -5,6 +5,7 @@ The suite is in Django's source distribution, which is downloaded into ``.cache`
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -18,7 +19,7 @@ import django
 import pytest
 from django.conf import settings
 
-from conftest import Proxy, Table, source
+from conftest import AT_ONCE, Proxy, Table, changes, source
 from dynamodb_web_session import ManualClock
 
 CLOCK = ManualClock()
@@ -182,6 +183,15 @@ admin.site.register(User, Users)
 MEANWHILE: list[Any] = []
 
 
+def change(request: HttpRequest) -> HttpResponse:
+    given = json.loads(request.GET["changes"])
+    request.session.update(given.get("set", {}))
+    for key in given.get("remove", []):
+        request.session.pop(key, None)
+    during(request)
+    return HttpResponse()
+
+
 def set_key(request: HttpRequest, key: str, value: str) -> HttpResponse:
     request.session[key] = value
     during(request)
@@ -250,11 +260,11 @@ def during(request: HttpRequest) -> None:
         act(other)
 
 
-def with_during(client: Client, path: str, act: Callable[[Client], Any]) -> Any:
+def with_during(client: Client, path: str, act: Callable[[Client], Any], **query: str) -> Any:
     other = Client()
     other.cookies = client.cookies
     DURING.append((other, act))
-    return client.get(path)
+    return client.get(path, query)
 
 
 DURING: list[Any] = []
@@ -267,6 +277,7 @@ urlpatterns = [
     path("logout", logout),
     path("password", password),
     path("slow", slow),
+    path("change", change),
     path("set/<key>/<value>", set_key),
     path("pop/<key>", pop_key),
     path("all", everything),
@@ -539,6 +550,18 @@ class Flat:
 
 def all_of(client: Client) -> Any:
     return client.get("/all").json()
+
+
+def test_the_cases_of_requests_at_once() -> None:
+    for case in AT_ONCE:
+        client = Client()
+        client.get("/change", changes({"set": case["stored"]}))
+
+        def meanwhile(other: Client, case: Any = case) -> None:
+            other.get("/change", changes(case["meanwhile"]))
+
+        with_during(client, "/change", meanwhile, **changes(case["request"]))
+        assert all_of(client) == case["left"], case["rule"]
 
 
 def test_requests_at_once_do_not_lose_each_others_changes() -> None:

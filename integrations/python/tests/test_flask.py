@@ -18,7 +18,7 @@ from flask import Flask, request, session
 from flask.testing import FlaskClient
 
 import dynamodb_web_session
-from conftest import Proxy, Table, source
+from conftest import AT_ONCE, Proxy, Table, changes, source
 from dynamodb_web_session import (
     ConfigurationError,
     InvalidDataError,
@@ -320,10 +320,10 @@ def test_the_interface_can_be_assigned(table: Table) -> None:
     assert client.post("/").json == {"n": 2}
 
 
-def during(app: Flask, client: FlaskClient, path: str, meanwhile: Callable[[FlaskClient], Any]) -> Any:
+def during(app: Flask, client: FlaskClient, path: str, meanwhile: Callable[[FlaskClient], Any], **options: Any) -> Any:
     """The answer to a request of a browser during which the browser makes another one."""
     app.config["DURING"] = (path, client, meanwhile)
-    return client.post(path)
+    return client.post(path, **options)
 
 
 def wait() -> None:
@@ -356,11 +356,31 @@ def keys(app: Flask) -> Flask:
         session.pop(key, None)
         return ""
 
+    @app.post("/change")
+    def change() -> str:
+        given = flask.json.loads(request.args["changes"])
+        session.update(given.get("set", {}))
+        for key in given.get("remove", []):
+            session.pop(key, None)
+        return ""
+
     @app.get("/all")
     def everything() -> dict[str, Any]:
         return dict(session)
 
     return app
+
+
+def test_the_cases_of_requests_at_once(keys: Flask) -> None:
+    for case in AT_ONCE:
+        client = keys.test_client()
+        client.post("/change", query_string=changes({"set": case["stored"]}))
+
+        def meanwhile(other: FlaskClient, case: Any = case) -> None:
+            other.post("/change", query_string=changes(case["meanwhile"]))
+
+        during(keys, client, "/change", meanwhile, query_string=changes(case["request"]))
+        assert client.get("/all").json == case["left"], case["rule"]
 
 
 def test_requests_at_once_do_not_lose_each_others_changes(keys: Flask) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from starlette.requests import HTTPConnection
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from conftest import Proxy, Table
+from conftest import AT_ONCE, Proxy, Table, changes
 from dynamodb_web_session import AsyncSessionManager, ManualClock, SessionManager, UnavailableError
 from dynamodb_web_session.starlette import (
     RequestSession,
@@ -48,6 +49,14 @@ class Browser:
         @app.post("/set/{key}/{value}")
         async def set_key(request: Request, key: str, value: str) -> None:
             request.session[key] = value
+            await wait()
+
+        @app.post("/change")
+        async def change(request: Request, changes: str) -> None:
+            given = json.loads(changes)
+            request.session.update(given.get("set", {}))
+            for key in given.get("remove", []):
+                request.session.pop(key, None)
             await wait()
 
         @app.post("/pop/{key}")
@@ -125,11 +134,11 @@ class Browser:
             yield client
 
     async def during(
-        self, client: httpx.AsyncClient, path: str, meanwhile: Callable[[], Awaitable[Any]]
+        self, client: httpx.AsyncClient, path: str, meanwhile: Callable[[], Awaitable[Any]], **options: Any
     ) -> httpx.Response:
         """The answer to a request during which the browser makes another one."""
         self.meanwhile = meanwhile
-        return await client.post(path)
+        return await client.post(path, **options)
 
     def test_client(self) -> TestClient:
         return TestClient(self.app, base_url="https://test", raise_server_exceptions=False)
@@ -143,6 +152,21 @@ def settings(proxy: Proxy, table: Table, clock: ManualClock) -> dict[str, Any]:
 @pytest.fixture
 def browser(settings: dict[str, Any]) -> Browser:
     return Browser(settings, excluded_paths=["/static/"])
+
+
+def test_the_cases_of_requests_at_once(browser: Browser) -> None:
+    async def main() -> None:
+        for case in AT_ONCE:
+            async with browser.open() as client:
+                await client.post("/change", params=changes({"set": case["stored"]}))
+
+                async def meanwhile(client: Any = client, case: Any = case) -> None:
+                    await client.post("/change", params=changes(case["meanwhile"]))
+
+                await browser.during(client, "/change", meanwhile, params=changes(case["request"]))
+                assert (await client.get("/all")).json() == case["left"], case["rule"]
+
+    asyncio.run(main())
 
 
 def test_requests_at_once_do_not_lose_each_others_changes(browser: Browser) -> None:

@@ -104,6 +104,28 @@ async fn a_visitor_without_changes_costs_nothing_and_a_page_costs_one_read() {
     assert_eq!(service.proxy.operations(), ["GetItem", "UpdateItem"]);
 }
 
+/// The tests of the frameworks read the same cases.
+#[tokio::test]
+async fn of_requests_at_once_each_case_of_the_rules_holds() {
+    let cases: Vec<Value> = serde_json::from_str(include_str!("../../cases/requests_at_once.json")).unwrap();
+    let service = Service::start().await;
+    for case in cases {
+        let id = begun(&service, case["stored"].clone()).await;
+        let begin = async |change: &Value| {
+            let mut begun = Request::begin(&service.sessions, Some(&id)).await;
+            for (key, value) in change["set"].as_object().into_iter().flatten() {
+                begun = begun.set(key, value.clone());
+            }
+            let removed = change["remove"].as_array().into_iter().flatten();
+            removed.fold(begun, |begun, key| begun.remove(key.as_str().unwrap()))
+        };
+        let (request, meanwhile) = (begin(&case["request"]).await, begin(&case["meanwhile"]).await);
+        meanwhile.finish().await.unwrap();
+        request.finish().await.unwrap();
+        assert_eq!(stored(&service, &id).await.unwrap_or(json!({})), case["left"], "{}", case["rule"]);
+    }
+}
+
 #[tokio::test]
 async fn requests_that_change_different_keys_do_not_lose_each_others_changes() {
     let service = Service::start().await;
