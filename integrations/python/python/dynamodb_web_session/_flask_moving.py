@@ -23,7 +23,7 @@ log = logging.getLogger("dynamodb_web_session")
 class Moving:
     """Moves sessions of the interface that the application had before, until an end date.
 
-    There is no record behind a signed cookie, so a copy of one could bring a user back after a logout. Each text is therefore taken
+    There is no record behind a signed cookie, so a copy of one could bring a user back after a logout. Each is therefore taken
     once, and none of a user who has logged in or out since. Both are noted in the table, as sessions of nobody under IDs that only the
     application's secret yields, for as long as a cookie is accepted.
     """
@@ -54,7 +54,9 @@ class Moving:
         user = self._user(data)
         if user is not None and self._sessions.peek(self._id(app, "user", str(user))) is not None:
             return None
-        if not self._sessions._claim(self._id(app, "text", text)):
+        # Of a signature in base64 there are other spellings; of what it signs there are none.
+        once = text.rpartition(".")[0] if self._is_signed else text
+        if not self._sessions._claim(self._id(app, "text", once)):
             return None
         if not self._is_signed:
             former.clear()  # what is deleted there cannot come back
