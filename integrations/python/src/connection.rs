@@ -14,6 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use crate::ending::{self, Returning};
 use crate::errors::Failure;
 use crate::log;
 use crate::settings::Settings;
@@ -62,6 +63,7 @@ static LEFT: Mutex<Vec<(u32, Runtime)>> = Mutex::new(Vec::new());
 /// and abort the process. Python's `atexit` calls it.
 #[pyfunction]
 pub(crate) fn end_runtimes(py: Python<'_>) {
+    ending::begin(py);
     let connections = std::mem::take(&mut *CONNECTIONS.lock().unwrap_or_else(PoisonError::into_inner));
     for connection in connections.iter().filter_map(Weak::upgrade) {
         let process = connection.current.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -126,7 +128,7 @@ impl Connection {
         &self.settings.config
     }
 
-    /// Waits in this thread, without the GIL, and calls signal handlers meanwhile.
+    /// Waits in this thread, without the GIL; in the main thread signal handlers are called meanwhile.
     pub(crate) fn block_on<T: Send, F>(
         &self,
         py: Python<'_>,
@@ -138,6 +140,15 @@ impl Connection {
     {
         let process = self.process(&mut Builder::new_current_thread())?;
         let (runtime, sessions) = process.parts()?;
+        if !ending::is_main_thread(py)? {
+            let (result, returning) = py.detach(|| {
+                let result = runtime.block_on(call(sessions.clone()));
+                (result, Returning::announce())
+            });
+            log::flush(py);
+            drop(returning);
+            return Ok(result.map_err(Failure::from)?);
+        }
         let result = py.detach(|| {
             let mut call = pin!(call(sessions.clone()));
             let mut raised = None;
@@ -148,16 +159,12 @@ impl Connection {
                         Some(exception) => return Err(exception),
                         None => return Ok(result.map_err(Failure::from)?),
                     },
-                    Err(_) => match Python::try_attach(|py| py.check_signals()) {
-                        Some(Ok(())) => {}
-                        Some(Err(exception)) if interrupted == Interrupted::Finishes && raised.is_none() => {
+                    Err(_) => match Python::attach(|py| py.check_signals()) {
+                        Ok(()) => {}
+                        Err(exception) if interrupted == Interrupted::Finishes && raised.is_none() => {
                             raised = Some(exception);
                         }
-                        Some(Err(exception)) => return Err(exception),
-                        // The interpreter has ended, and a daemon thread cannot return to it.
-                        None => loop {
-                            std::thread::park();
-                        },
+                        Err(exception) => return Err(exception),
                     },
                 }
             }

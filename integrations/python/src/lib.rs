@@ -12,6 +12,7 @@ mod clock;
 mod command;
 mod connection;
 mod embedded;
+mod ending;
 mod errors;
 mod json;
 mod log;
@@ -43,8 +44,10 @@ mod core {
     #[pymodule_export]
     use crate::request::{Cookie, Lifetime, RequestSession};
     #[pymodule_init]
-    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::log::begin();
+        let end = module.getattr("end_runtimes")?;
+        module.py().import("atexit")?.call_method1("register", (end,))?;
         Ok(())
     }
 

@@ -265,12 +265,22 @@ def test_a_signal_handler_can_make_calls(silent: str, table: Table) -> None:
     assert (ended.returncode, ended.stdout) == (3, "{'n': 1}\n"), ended.stderr
 
 
-@pytest.mark.parametrize("kind", ["daemon thread", "event loop"])
+@pytest.mark.parametrize("kind", ["daemon thread", "daemon threads that go on", "event loop"])
 def test_the_interpreter_ends_while_a_call_waits(silent: str, table: Table, kind: str) -> None:
     program = f"""
         import asyncio, threading, time
-        from dynamodb_web_session import AsyncSessionManager, SessionManager
-        if "{kind}" == "daemon thread":
+        from dynamodb_web_session import AsyncSessionManager, SessionManager, UnavailableError
+        def go_on():
+            while True:
+                try:
+                    SessionManager(call_timeout_milliseconds=50).load("A" * 43)
+                except UnavailableError:
+                    pass
+        if "{kind}" == "daemon threads that go on":
+            for _ in range(30):
+                threading.Thread(target=go_on, daemon=True).start()
+            time.sleep(0.5)
+        elif "{kind}" == "daemon thread":
             for _ in range(4):
                 threading.Thread(target=SessionManager().load, args=("A" * 43,), daemon=True).start()
             time.sleep(0.2)

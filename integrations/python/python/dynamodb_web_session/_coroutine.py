@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from ._core import end_runtimes
-
 Result = TypeVar("Result")
-
-atexit.register(end_runtimes)
 
 
 async def run(start: Callable[[], Awaitable[Result]]) -> Result:
