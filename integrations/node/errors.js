@@ -68,6 +68,9 @@ const ANSWERS = {
   RENEWED_TOO_OFTEN: [429, 'The session was renewed too often. Try again in a minute.'],
 }
 
+// Express, Koa and Fastify answer with the `status` of an error that a handler throws.
+for (const each of Object.values(classes)) each.prototype.status = ANSWERS[each.prototype.code]?.[0] ?? 500
+
 /** The error of this package for one of the addon, whose message begins with a code. */
 function translated(error) {
   const [, code, message] = /^([A-Z_]+): ([^]*)$/.exec(error.message) ?? []

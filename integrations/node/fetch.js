@@ -15,12 +15,12 @@ function cookieRules({ secure = true, name = secure ? '__Host-id' : 'id', sameSi
   return { name, header: (value, maxAge) => `${name}=${value}${maxAge === undefined ? '' : `; Max-Age=${maxAge}`}${attributes}` }
 }
 
-/** The text of the Cookie header of a Request, of Headers, or as it is given. */
-function cookieHeader(from) {
-  if (from === undefined || from === null || typeof from === 'string') return from ?? ''
-  const headers = from.headers ?? from
-  if (typeof headers.get !== 'function') throw new TypeError('getSession takes a Request, its headers, or the text of its Cookie header')
-  return headers.get('cookie') ?? ''
+/** Reads a header of a Request, of Headers, or of the text of the Cookie header alone. */
+function headersOf(from) {
+  if (from === undefined || from === null || typeof from === 'string') return (name) => (name === 'cookie' ? from : undefined)
+  const headers = typeof from.get === 'function' ? from : from.headers // the Headers of Next.js have a `headers` of their own
+  if (typeof headers?.get !== 'function') throw new TypeError('getSession takes a Request, its headers, or the text of its Cookie header')
+  return (name) => headers.get(name)
 }
 
 function cookieNamed(name, text) {
@@ -127,9 +127,9 @@ function fetchSessions({ sessions, cookie, address = () => undefined } = {}) {
     sessions: manager,
 
     async getSession(request) {
-      const opened = manager.request(cookieNamed(name, cookieHeader(request)))
-      const headers = request?.headers
-      if (headers) opened.cameFrom(clientOf((name) => headers.get(name), address(request)))
+      const read = headersOf(request)
+      const opened = manager.request(cookieNamed(name, read('cookie') ?? ''))
+      if (request && typeof request === 'object') opened.cameFrom(clientOf(read, address(request)))
       await opened.open()
       return new FetchSession(opened, manager, !(request?.url && manager.isPassive(new URL(request.url).pathname)))
     },

@@ -343,6 +343,8 @@ export function requiresLoginWithin(
 /** The base of this package's errors. None holds a session ID or data. */
 export class SessionError extends Error {
   readonly code: string
+  /** The status of the response where a handler throws it in Express, Koa or Fastify: 400, 409, 429, 503, and 500 for the rest. */
+  readonly status: number
 }
 /** There is no live session with this ID. */
 export class NotFoundError extends SessionError {}

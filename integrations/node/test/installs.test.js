@@ -1,18 +1,12 @@
 'use strict'
 // The package as it is published, under each package manager, in each Node.js that is maintained, under jest and vitest, and in Bun
-// and Deno. PACKAGES is a folder with what pack.js makes; without it these tests are skipped, because they need the registry of npm.
+// and Deno.
 
 const assert = require('node:assert')
-const { execFile } = require('node:child_process')
 const fs = require('node:fs')
-const os = require('node:os')
 const path = require('node:path')
 const { before, test } = require('node:test')
-const { promisify } = require('node:util')
-const { startRegistry } = require('./registry.js')
-
-const packages = process.env.PACKAGES
-const options = { skip: packages === undefined && 'PACKAGES is not set', timeout: 300_000 }
+const { application, npmInstall, options, run, start } = require('./installed.js')
 
 const MANAGERS = { pnpm: 'pnpm@12.21.0', yarn: '@yarnpkg/cli-dist@4.18.1' }
 const PROGRAM = `
@@ -24,48 +18,12 @@ async function main() {
 }
 main()
 `
+const program = { 'program.cjs': PROGRAM }
 
-let registry
-before(async () => {
-  if (packages) registry = await startRegistry(path.resolve(packages))
-})
-
-/** A folder of an application that depends on the package. */
-function application({ files = {}, ...described } = {}) {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'installed-'))
-  const manifest = { name: 'application', version: '1.0.0', dependencies: { 'dynamodb-web-session': '0.1.0' }, ...described }
-  const all = { 'package.json': JSON.stringify(manifest), 'program.cjs': PROGRAM, '.npmrc': `registry=${registry}\n`, ...files }
-  for (const [name, text] of Object.entries(all)) fs.writeFileSync(path.join(folder, name), text)
-  return folder
-}
-
-async function run(cwd, program, ...args) {
-  const { CI: _, NODE_TEST_CONTEXT: __, FORCE_COLOR: ___, ...inherited } = process.env // with CI only what a lock file has is installed
-  const env = {
-    ...inherited,
-    NO_COLOR: '1',
-    AWS_ACCESS_KEY_ID: 'local',
-    AWS_SECRET_ACCESS_KEY: 'local',
-    AWS_REGION: 'us-east-1',
-    npm_config_registry: registry,
-    YARN_NPM_REGISTRY_SERVER: registry,
-    YARN_NPM_MINIMAL_AGE_GATE: '0',
-    YARN_UNSAFE_HTTP_WHITELIST: '127.0.0.1',
-    YARN_ENABLE_TELEMETRY: '0',
-    // Not the caches of the user: the same version has other files after the next build.
-    YARN_GLOBAL_FOLDER: path.join(cwd, 'store'),
-    BUN_INSTALL_CACHE_DIR: path.join(cwd, 'store'),
-    DENO_DIR: path.join(cwd, 'store'),
-    DENO_NO_UPDATE_CHECK: '1',
-  }
-  const { stdout, stderr } = await promisify(execFile)(program, args, { cwd, env }).catch((error) => {
-    throw new Error(`${program} ${args.join(' ')}: ${error.message}\n${error.stdout}`)
-  })
-  return stdout + (program === 'npx' ? stderr : '')
-}
+before(start)
 
 test('npm ci --omit=dev', options, async () => {
-  const folder = application({ devDependencies: { 'is-odd': '3.0.1' } })
+  const folder = application({ files: program, devDependencies: { 'is-odd': '3.0.1' } })
   await run(folder, 'npm', 'install', '--package-lock-only', '--no-audit')
   await run(folder, 'npm', 'ci', '--omit=dev', '--no-audit', '--no-fund', '--prefer-online')
   assert.equal(await run(folder, 'node', 'program.cjs'), 'alice 1\n')
@@ -73,13 +31,13 @@ test('npm ci --omit=dev', options, async () => {
 })
 
 test('pnpm', options, async () => {
-  const folder = application()
+  const folder = application({ files: program })
   await run(folder, 'npx', '--yes', MANAGERS.pnpm, 'install', '--store-dir', 'store')
   assert.equal(await run(folder, 'node', 'program.cjs'), 'alice 1\n')
 })
 
 test("yarn with plug'n'play", options, async () => {
-  const folder = application({ files: { 'yarn.lock': '' } })
+  const folder = application({ files: { ...program, 'yarn.lock': '' } })
   await run(folder, 'npx', '--yes', MANAGERS.yarn, 'install')
   assert.ok(fs.existsSync(path.join(folder, '.pnp.cjs')) && !fs.existsSync(path.join(folder, 'node_modules')))
   assert.equal(await run(folder, 'npx', '--yes', MANAGERS.yarn, 'node', 'program.cjs'), 'alice 1\n')
@@ -87,9 +45,9 @@ test("yarn with plug'n'play", options, async () => {
 
 for (const version of ['22', '24', '26']) {
   test(`Node.js ${version}`, options, async () => {
-    const folder = application()
-    await run(folder, 'npm', 'install', '--no-audit', '--no-fund', '--prefer-online', `node@${version}`)
-    const node = path.join(folder, 'node_modules/node/bin/node')
+    const folder = application({ files: program })
+    await npmInstall(folder, `node@${version}`)
+    const node = 'node' // that of the folder
     assert.match(await run(folder, node, '--version'), new RegExp(`^v${version}\\.`))
     assert.equal(await run(folder, node, 'program.cjs'), 'alice 1\n')
     const own = ['verbs', 'express', 'loads'].map((name) => path.join(__dirname, `${name}.test.js`))
@@ -115,7 +73,7 @@ for (const n of [1, 2]) {
 
 test('jest, with its registry of modules reset, and no open handles', options, async () => {
   const folder = application({ files: { 'one.test.js': TESTS, 'two.test.js': TESTS } })
-  await run(folder, 'npm', 'install', '--no-audit', '--no-fund', '--prefer-online', 'jest@30.5.2')
+  await npmInstall(folder, 'jest@30.5.2')
   const said = await run(folder, 'npx', 'jest', '--resetModules', '--detectOpenHandles')
   assert.match(said, /Tests: +4 passed/)
   assert.doesNotMatch(said, /open handle|did not exit/)
@@ -123,20 +81,20 @@ test('jest, with its registry of modules reset, and no open handles', options, a
 
 test('vitest, in threads and in processes', options, async () => {
   const folder = application({ files: { 'one.test.js': TESTS, 'two.test.js': TESTS } })
-  await run(folder, 'npm', 'install', '--no-audit', '--no-fund', '--prefer-online', 'vitest@5.1.2')
+  await npmInstall(folder, 'vitest@5.1.2')
   for (const pool of ['threads', 'forks']) {
     assert.match(await run(folder, 'npx', 'vitest', 'run', '--globals', `--pool=${pool}`), /Tests +4 passed/)
   }
 })
 
 for (const [runtime, command] of [
-  ['bun@1.4.5', ['node_modules/.bin/bun', 'run']],
-  ['deno@2.9.6', ['node_modules/.bin/deno', 'run', '--allow-all']],
+  ['bun@1.4.5', ['bun', 'run']],
+  ['deno@2.9.6', ['deno', 'run', '--allow-all']],
 ]) {
   test(runtime, options, async () => {
-    const folder = application()
-    await run(folder, 'npm', 'install', '--no-audit', '--no-fund', '--prefer-online', runtime)
+    const folder = application({ files: program })
+    await npmInstall(folder, runtime)
     const [program, ...args] = command
-    assert.equal(await run(folder, path.join(folder, program), ...args, 'program.cjs'), 'alice 1\n')
+    assert.equal(await run(folder, program, ...args, 'program.cjs'), 'alice 1\n')
   })
 }

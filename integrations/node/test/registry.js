@@ -6,9 +6,9 @@ const { once } = require('node:events')
 const fs = require('node:fs')
 const http = require('node:http')
 const path = require('node:path')
-const { PLATFORMS } = require('../platforms.js')
 
 const NAME = 'dynamodb-web-session'
+const { PLATFORMS } = require(path.join(path.dirname(require.resolve(`${NAME}/package.json`)), 'platforms.js'))
 const UPSTREAM = 'https://registry.npmjs.org'
 
 /** Serves the files that pack.js has made. A platform that has none there is one of another machine. */

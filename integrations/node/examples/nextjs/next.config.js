@@ -1,0 +1,1 @@
+module.exports = { serverExternalPackages: ['dynamodb-web-session'] } // it has a native addon
