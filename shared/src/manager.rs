@@ -73,10 +73,11 @@ impl SessionManager {
 
     fn over(connection: Connection, config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
+        let each = config.call_timeout_milliseconds.map(Duration::from_millis);
         Ok(Self {
+            time_limit: each.map(|each| TimeLimit::new(each, connection.made_at())),
             table: Table::new(connection, &config),
             doubtful: Arc::default(),
-            time_limit: config.call_timeout_milliseconds.map(Duration::from_millis).map(TimeLimit::new),
             config: Arc::new(config),
             clock: Arc::new(SystemClock),
         })

@@ -1,6 +1,6 @@
 //! The time that a call may take, where the settings limit it, and what happens to a table that does not respond.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
@@ -15,6 +15,8 @@ const OPEN: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(crate) struct TimeLimit {
     each: Duration,
+    /// When the client was made, if it was made for a call: that call counts its time from here.
+    client_made_at: Arc<OnceLock<Instant>>,
     breaker: Arc<Mutex<Breaker>>,
 }
 
@@ -49,8 +51,8 @@ impl Breaker {
 }
 
 impl TimeLimit {
-    pub(crate) fn new(each: Duration) -> Self {
-        Self { each, breaker: Arc::default() }
+    pub(crate) fn new(each: Duration, client_made_at: Arc<OnceLock<Instant>>) -> Self {
+        Self { each, client_made_at, breaker: Arc::default() }
     }
 
     /// Waits for a response to a request of a call that began at `started`, within what is left of its time.
@@ -67,6 +69,7 @@ impl TimeLimit {
             let text = "the table did not respond to the last calls: it is tried again in a second";
             return Err(Error::Unavailable(text.into()));
         }
+        let started = self.client_made_at.get().map_or(started, |made_at| started.max(*made_at));
         let left = self.each.saturating_sub(started.elapsed());
         let responded = tokio::time::timeout(left, response).await;
         match responded {
@@ -116,7 +119,7 @@ mod tests {
     /// An attacker who writes to one session all the time must not make the calls for others fail.
     #[tokio::test]
     async fn calls_that_have_spent_their_time_before_a_request_do_not_open_the_breaker() {
-        let limit = TimeLimit::new(Duration::from_millis(10));
+        let limit = TimeLimit::new(Duration::from_millis(10), Arc::default());
         let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(1)) else { return };
         for _ in 0..=TIMEOUTS {
             limit.within(long_ago, std::future::pending::<()>()).await.unwrap_err();

@@ -7,8 +7,11 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -412,6 +415,57 @@ def test_credentials_and_region_of_a_profile_are_used(table: Table, tmp_path: An
     ended = run(program, environment)
     assert "Credential=AKIDPROCESS/" in ended.stdout, ended.stdout + ended.stderr
     assert "/eu-west-1/dynamodb/aws4_request" in ended.stdout
+
+
+STS = """<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+<AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIASTS</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>
+<SessionToken>token</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>
+</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"""
+
+
+@pytest.mark.parametrize("source", ["STS", "a credential process"])
+def test_the_first_call_waits_for_credentials_longer_than_a_call_may_take(
+    table: Table, tmp_path: Any, source: str
+) -> None:
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.rfile.read(int(self.headers["content-length"])))
+            time.sleep(3)  # a call may take two seconds
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(STS.encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    (tmp_path / "token").write_text("a token")
+    (tmp_path / "keys").write_text('{"Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "secret"}')
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = sh -c 'sleep 3; cat {tmp_path / 'keys'}'\n")
+    environment = table.environment()
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del environment[variable]
+    if source == "STS":
+        environment |= {
+            "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"),
+            "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/web",
+            "AWS_ENDPOINT_URL_STS": f"http://127.0.0.1:{server.server_port}",
+        }
+    else:
+        environment["AWS_CONFIG_FILE"] = str(tmp_path / "config")
+    ended = run(
+        """
+        from dynamodb_web_session import SessionManager
+        print(SessionManager().create({"n": 1}).data)
+        """,
+        environment,
+    )
+    server.shutdown()
+    assert ended.stdout == "{'n': 1}\n", ended.stdout + ended.stderr
+    assert len(asked) == (source == "STS"), "it was asked once"
 
 
 def test_calls_are_logged(make: Any, caplog: pytest.LogCaptureFixture) -> None:

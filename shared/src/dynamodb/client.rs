@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::{BehaviorVersion, ConfigLoader, Region};
@@ -28,6 +28,8 @@ const BACKOFF: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub(crate) struct Connection {
     client: Arc<OnceCell<Client>>,
+    /// When a client was made. The calls that have waited for it, and for its credentials, count their own time from here.
+    made_at: Arc<OnceLock<Instant>>,
     /// Behind a pointer, so that a function, which has its client from the start, does not link what makes one.
     connect: Option<Connect>,
 }
@@ -38,7 +40,11 @@ type Connect =
 impl Connection {
     /// Uses this client.
     pub(crate) fn of(client: &Client) -> Self {
-        Self { client: Arc::new(OnceCell::new_with(Some(client.clone()))), connect: None }
+        Self {
+            client: Arc::new(OnceCell::new_with(Some(client.clone()))),
+            made_at: Arc::default(),
+            connect: None,
+        }
     }
 
     /// Connects at the first call, with the AWS SDK's own settings except where `config` says otherwise, and with these credentials if
@@ -48,7 +54,12 @@ impl Connection {
             let (config, credentials) = (config.clone(), credentials.clone());
             Box::pin(async move { from_aws_config(&config, credentials).await })
         };
-        Self { client: Arc::default(), connect: Some(Arc::new(connect)) }
+        Self { client: Arc::default(), made_at: Arc::default(), connect: Some(Arc::new(connect)) }
+    }
+
+    /// When a client was made, if one had to be and it was.
+    pub(crate) fn made_at(&self) -> Arc<OnceLock<Instant>> {
+        Arc::clone(&self.made_at)
     }
 
     /// The client, if it was needed before.
@@ -64,9 +75,11 @@ impl Connection {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let connect = async || match &self.connect {
-            Some(connect) => connect().await,
-            None => Err(no_region()), // a connection without `connect` has a client
+        let connect = async || {
+            let Some(connect) = &self.connect else { return Err(no_region()) }; // a connection without one has a client
+            let client = connect().await?;
+            self.made_at.get_or_init(Instant::now);
+            Ok(client)
         };
         self.client.get_or_try_init(connect).await.map_err(|error| Error::Misconfigured(error.into()))
     }
