@@ -94,7 +94,6 @@ for (const [runtime, command] of [
   test(runtime, options, async () => {
     const folder = application({ files: program })
     await npmInstall(folder, runtime)
-    const [program, ...args] = command
-    assert.equal(await run(folder, program, ...args, 'program.cjs'), 'alice 1\n')
+        assert.equal(await run(folder, ...command, 'program.cjs'), 'alice 1\n')
   })
 }
