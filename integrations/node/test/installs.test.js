@@ -94,6 +94,6 @@ for (const [runtime, command] of [
   test(runtime, options, async () => {
     const folder = application({ files: program })
     await npmInstall(folder, runtime)
-        assert.equal(await run(folder, ...command, 'program.cjs'), 'alice 1\n')
+    assert.equal(await run(folder, ...command, 'program.cjs'), 'alice 1\n')
   })
 }
