@@ -73,7 +73,7 @@ enum Command {
     /// Serve an embedded DynamoDB with the session table on this machine, for development and tests.
     Local {
         /// The port on 127.0.0.1; 0 picks a free one.
-        #[arg(long, default_value_t = 8000)]
+        #[arg(long, default_value_t = 8010)]
         port: u16,
         /// Keep the sessions in this file instead of in memory.
         #[arg(long, value_name = "FILE")]

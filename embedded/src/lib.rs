@@ -36,6 +36,17 @@ pub async fn serve(port: u16, file: Option<&Path>, table: &str) -> Result<String
     serve_programs_only(&url, port).await
 }
 
+/// Empties the session table at `url`, which [`serve`] has returned: for the next test.
+///
+/// # Errors
+/// When there is no such table any more.
+pub async fn empty(url: &str, table: &str) -> Result<(), BoxError> {
+    let client = client(url).await?;
+    client.delete_table().table_name(table).send().await?;
+    create_table(&client, table).await?;
+    Ok(())
+}
+
 /// Starts an embedded DynamoDB on the loopback interface, without a table, and returns its URL. It runs as long as the runtime.
 ///
 /// Any web page could read this server (`access-control-allow-origin: *`), so it listens on a random address of 127.0.0.0/8,

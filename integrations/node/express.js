@@ -276,7 +276,8 @@ async function confirmLogin(request) {
 
 /** Stores where a request comes from, for the list of its user's sessions. `logIn` does so by itself. */
 async function noteDevice(request) {
-  await request.sessionStore.sessions.update(idOf(request), deviceOf(clientOfRequest(request)))
+  const { sessions } = request.sessionStore
+  if (sessions.storesLabels) await sessions.update(idOf(request), deviceOf(clientOfRequest(request)))
 }
 
 /**

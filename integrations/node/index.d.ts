@@ -1,14 +1,17 @@
 import type session = require('express-session')
 
-/** Whose session it is: a text of 1 to 256 bytes, or what `String()` makes one of, such as an ObjectId. */
+/**
+ * Whose session it is: the user's ID, a text of 1 to 256 bytes, or what `String()` makes one of, such as an ObjectId. An object without
+ * a `toString` of its own, such as a user with all of its data, is a TypeError.
+ */
 export type User = string | number | bigint | { toString(): string }
 
 /** Data that JSON.stringify writes, or a RawJson. */
 export type Data = unknown
 
 /**
- * What a session manager can be made with. Each but the last three is also an environment variable, such as
- * SESSION_IDLE_TIMEOUT_SECONDS for `idleTimeoutSeconds`; an argument goes before it.
+ * What a session manager can be made with. Each but the last four is also an environment variable, such as
+ * SESSION_IDLE_TIMEOUT_SECONDS for `idleTimeoutSeconds`; an argument overrides it.
  */
 export interface Settings {
   /** The table's name or ARN. Default `app_session`. */
@@ -176,9 +179,6 @@ export class SessionManager {
   /** Nothing is sent yet. Throws ConfigurationError for a setting that is not accepted. */
   constructor(settings?: Settings)
 
-  /** The longest timeout that a session may have. */
-  readonly maxTimeoutSeconds: number
-
   /**
    * Creates a session with a new ID. Its data is an empty object by default. Fails with InvalidDataError,
    * DataTooLargeError, InvalidTimeoutError and TooManySessionsError.
@@ -212,7 +212,15 @@ export class SessionManager {
   /** Changes parts of a session without loading it, and returns the tag of its data. */
   update(
     id: string | Session,
-    changes: { data?: Data; idleTimeoutSeconds?: number; absoluteTimeoutSeconds?: number; ifMatch?: string },
+    changes: {
+      data?: Data
+      idleTimeoutSeconds?: number
+      absoluteTimeoutSeconds?: number
+      /** `''` removes it. */
+      label?: string
+      context?: unknown
+      ifMatch?: string
+    },
   ): Promise<string>
 
   /**

@@ -218,6 +218,8 @@ function environment() {
 
 /** Whose session it is, as a text: numbers, UUIDs and ObjectIds are what String() makes of them. undefined: nobody's. */
 function subjectOf(user) {
+  // Its text would be [object Object], the same for all users.
+  if (typeof user === 'object' && user?.toString === Object.prototype.toString) throw new TypeError("a user is named by an ID, such as user.id, not by an object")
   return user === undefined || user === null || user === '' ? undefined : String(user)
 }
 
@@ -272,6 +274,11 @@ class SessionManager {
   /** Whether requests with this path do not keep a session alive: the setting `passivePaths`. */
   isPassive(path) {
     return this.#native.isPassive(path)
+  }
+
+  /** Whether a login stores where it comes from: the setting `labels`. */
+  get storesLabels() {
+    return this.#native.storesLabels
   }
 
   get idleTimeoutSeconds() {

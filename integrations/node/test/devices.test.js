@@ -118,8 +118,8 @@ test('express', async () => {
   assert.equal((await sessions.sessionsOf('ada')).length, 1)
 })
 
-test('fastify', async (t) => {
-  const sessions = table.manager()
+/** An application in Fastify, and the answer to a login in it. */
+async function fastify(t, sessions) {
   const store = expressStore(expressSession, { sessions, subject: (data) => data.user })
   const app = require('fastify')()
   t.after(() => app.close())
@@ -134,7 +134,11 @@ test('fastify', async (t) => {
   })
   app.get('/devices', async (request) => store.sessionsOf('grace', { current: request }))
   app.post('/serious', { preHandler: requiresLoginWithin(10) }, async () => 'done')
-  const login = await app.inject({ method: 'POST', url: '/login', headers: { 'user-agent': FIREFOX } })
+  return { app, login: await app.inject({ method: 'POST', url: '/login', headers: { 'user-agent': FIREFOX } }) }
+}
+
+test('Fastify', async (t) => {
+  const { app, login } = await fastify(t, table.manager())
   const cookie = login.headers['set-cookie'].split(';')[0]
   const [device] = (await app.inject({ url: '/devices', headers: { cookie } })).json()
   assert.deepEqual([device.label, device.context, device.isCurrent], ['Firefox on Linux', { address: '127.0.0.1' }, true])
@@ -142,6 +146,14 @@ test('fastify', async (t) => {
   assert.equal((await serious()).body, 'done')
   table.clock.advance(601)
   assert.equal((await serious()).statusCode, 401)
+})
+
+test('a setting leaves labels out, also where the program notes a device', async (t) => {
+  const sessions = table.manager({ labels: false })
+  await sessions.revokeAll('grace')
+  await fastify(t, sessions)
+  const [device] = await sessions.sessionsOf('grace')
+  assert.deepEqual([device.label, device.context], [undefined, undefined])
 })
 
 test('Request and Response', async () => {

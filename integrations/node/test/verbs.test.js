@@ -195,4 +195,9 @@ test('users are what String makes texts of', async () => {
     await sessions.revokeAll(user)
     assert.equal((await sessions.sessionsOf(user)).length, 0)
   }
+  // All users would be one: [object Object].
+  for (const user of [{ id: 1 }, new (class User {})(), Object.create({ id: 1 })]) {
+    await assert.rejects(sessions.logIn(undefined, user), /TypeError: a user is named by an ID/)
+    await assert.rejects(sessions.revokeAll(user), /TypeError: a user is named by an ID/)
+  }
 })

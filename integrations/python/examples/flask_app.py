@@ -1,6 +1,7 @@
 """A login with Flask: ``flask --app flask_app run``, or ``gunicorn --preload --workers 4 flask_app:app``."""
 
 from flask import Flask, redirect, render_template_string, request, session
+from markupsafe import escape
 
 from dynamodb_web_session import TooManySessionsError
 from dynamodb_web_session.flask import DynamoDbSessions, log_in, log_out_everywhere, revoke, sessions_of
@@ -21,7 +22,7 @@ last used {{ each.last_used.strftime("%d %B, %H:%M") }} UTC {% if each.is_curren
 
 @app.get("/")
 def page():
-    return FORMS.format(f"user: {session.get('user')}, visits: {session.get('visits', 0)}")
+    return FORMS.format(escape(f"user: {session.get('user')}, visits: {session.get('visits', 0)}"))
 
 
 @app.post("/visit")
@@ -53,12 +54,14 @@ def devices():
 
 @app.post("/devices")
 def log_out_there():
-    revoke(session["user"], request.form["name"])
+    if "user" in session:
+        revoke(session["user"], request.form["name"])
     return redirect("/devices")
 
 
 @app.post("/everywhere")
 def everywhere():
-    log_out_everywhere(session["user"])
+    if "user" in session:
+        log_out_everywhere(session["user"])
     session.clear()
     return redirect("/")

@@ -34,7 +34,8 @@ async def logout(request: Request) -> Response:
 
 
 async def everywhere(request: Request) -> Response:
-    await log_out_everywhere(request, request.session["user"])
+    if "user" in request.session:
+        await log_out_everywhere(request, request.session["user"])
     request.session.clear()
     return Response(status_code=204)
 

@@ -229,7 +229,7 @@ impl<T> InProcess<T> {
         Self { id: std::process::id(), parts: Some((runtime, user)) }
     }
 
-    fn parts(&self) -> PyResult<&(Runtime, T)> {
+    pub(crate) fn parts(&self) -> PyResult<&(Runtime, T)> {
         self.parts.as_ref().ok_or_else(|| PyRuntimeError::new_err("the runtime has ended"))
     }
 }

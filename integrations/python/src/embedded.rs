@@ -11,7 +11,8 @@ use crate::connection::InProcess;
 pub(crate) struct EmbeddedDynamoDb {
     #[pyo3(get)]
     url: String,
-    _runtime: InProcess<()>,
+    table_name: String,
+    runtime: InProcess<()>,
 }
 
 #[pymethods]
@@ -24,7 +25,14 @@ impl EmbeddedDynamoDb {
             let url = runtime
                 .block_on(::embedded::serve(port, data.as_deref(), table_name))
                 .map_err(|error| PyOSError::new_err(dynamodb_web_session::chain(error.as_ref())))?;
-            Ok(Self { url, _runtime: InProcess::new(runtime, ()) })
+            Ok(Self { url, table_name: table_name.to_owned(), runtime: InProcess::new(runtime, ()) })
         })
+    }
+
+    #[doc = docstring!(EmbeddedDynamoDb::empty)]
+    fn empty(&self, py: Python<'_>) -> PyResult<()> {
+        let (runtime, ()) = self.runtime.parts()?;
+        py.detach(|| runtime.block_on(::embedded::empty(&self.url, &self.table_name)))
+            .map_err(|error| PyOSError::new_err(dynamodb_web_session::chain(error.as_ref())))
     }
 }

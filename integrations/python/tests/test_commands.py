@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from flask import Flask, session
 
 from conftest import Table
@@ -69,8 +70,13 @@ def test_the_fixture_leads_an_application_to_a_table_and_a_clock(session_table: 
     assert client.get("/", base_url="https://localhost").text == "no user"
 
 
-def test_each_test_has_an_empty_table(session_table: SessionTable) -> None:
-    assert SessionManager().sessions_of("alice") == []
+made_once = SessionManager()  # as an application in a module is; the environment of its first call leads to the table
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_each_test_has_an_empty_table_for_an_application_that_is_made_once(session_table: SessionTable, n: int) -> None:
+    assert made_once.sessions_of("alice") == SessionManager().sessions_of("alice") == []
+    made_once.create(subject="alice")
 
 
 def test_an_application_can_ask_what_is_wrong(table: Table) -> None:

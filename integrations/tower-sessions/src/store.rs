@@ -180,7 +180,8 @@ impl DynamoDbStore {
 
     /// Takes the device out of the data of a record.
     fn take_device(&self, data: &mut Data) -> Result<Device> {
-        let Some(noted) = data.remove(DEVICE) else { return Ok(Device::default()) };
+        let noted = data.remove(DEVICE).filter(|_| self.sessions.config().labels);
+        let Some(noted) = noted else { return Ok(Device::default()) };
         let [label, context]: [Option<String>; 2] =
             serde_json::from_value(noted).map_err(|error| Error::Encode(error.to_string()))?;
         let mut device = Device::default();

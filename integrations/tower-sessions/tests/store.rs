@@ -535,6 +535,17 @@ async fn a_cycle_may_create_before_it_deletes() {
 }
 
 #[tokio::test]
+async fn a_setting_leaves_labels_out() {
+    let fixture = Fixture::new(Config { labels: false, ..Config::default() }).await;
+    let session = fixture.request(None);
+    log_in(&session, "ada").await.unwrap();
+    note_device(&session, &Browser::of(&Default::default(), Some([192, 0, 2, 1].into()))).await.unwrap();
+    session.save().await.unwrap();
+    let [(listed, _)] = &fixture.store.sessions_of("ada", &session).await.unwrap()[..] else { panic!() };
+    assert_eq!((listed.device.label(), listed.device.context()), (None, None));
+}
+
+#[tokio::test]
 async fn a_user_sees_where_they_are_logged_in_and_ends_one() {
     let fixture = Fixture::default().await;
     let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";

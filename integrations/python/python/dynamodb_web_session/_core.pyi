@@ -504,5 +504,8 @@ class EmbeddedDynamoDb:
     ) -> EmbeddedDynamoDb:
         """Serves on ``port``; 0 picks a free one. The sessions are in memory, or in the file ``data``."""
 
+    def empty(self) -> None:
+        """Removes all sessions: for the next test of a program that stays connected."""
+
     @property
     def url(self) -> str: ...

@@ -7,8 +7,8 @@ In ``conftest.py``::
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pytest
 
@@ -29,10 +29,17 @@ class SessionTable:
     Python's."""
 
 
+@lru_cache(maxsize=1)
+def _dynamodb() -> EmbeddedDynamoDb:
+    """One for all tests of a process: an application that is made once stays connected to it."""
+    return EmbeddedDynamoDb()
+
+
 @pytest.fixture
-def session_table(monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionTable]:
+def session_table(monkeypatch: pytest.MonkeyPatch) -> SessionTable:
     """An empty table ``app_session``, and a :class:`ManualClock`."""
-    dynamodb = EmbeddedDynamoDb()
+    dynamodb = _dynamodb()
+    dynamodb.empty()
     environment = {
         "AWS_ENDPOINT_URL_DYNAMODB": dynamodb.url,
         "AWS_REGION": "us-east-1",
@@ -42,4 +49,4 @@ def session_table(monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionTable]:
     }
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
-    yield SessionTable(dynamodb.url, ManualClock())
+    return SessionTable(dynamodb.url, ManualClock())

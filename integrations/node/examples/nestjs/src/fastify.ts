@@ -60,7 +60,7 @@ await app.register(fastifySession, {
   secret: process.env.SECRETS?.split(',') ?? 'only for this example, and 32 characters',
   cookieName: 'id',
   saveUninitialized: false,
-  cookie: { sameSite: 'lax', secure: false }, // and secure: true where it is served over HTTPS
+  cookie: { sameSite: 'lax', secure: false }, // secure: true where it is served over HTTPS
 })
 app.useGlobalFilters(new SessionErrors(app.get(HttpAdapterHost).httpAdapter))
 await app.listen(process.env.PORT ?? 3000, '127.0.0.1')
