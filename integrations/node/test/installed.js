@@ -19,6 +19,7 @@ async function start() {
 
 function folderOf(from, files) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'installed-'))
+  process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }))
   if (from) fs.cpSync(from, folder, { recursive: true })
   for (const [name, text] of Object.entries({ '.npmrc': `registry=${registry}\n`, ...files })) fs.writeFileSync(path.join(folder, name), text)
   return folder

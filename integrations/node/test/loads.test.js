@@ -28,6 +28,7 @@ new SessionManager().create({}, { subject: 'alice' }).then((session) => console.
 /** Runs a file in a folder in which the package is installed, and nothing else. */
 function folder() {
   const made = fs.mkdtempSync(path.join(os.tmpdir(), 'bundle-'))
+  process.on('exit', () => fs.rmSync(made, { recursive: true, force: true }))
   fs.mkdirSync(path.join(made, 'node_modules'))
   fs.symlinkSync(path.dirname(require.resolve(`${PACKAGE}/package.json`)), path.join(made, 'node_modules', PACKAGE))
   return made
@@ -105,6 +106,7 @@ test('ncc, all in, without options', async () => {
 /** What the package says on a platform, without an addon. */
 function loadOn({ arch = process.arch } = {}) {
   const made = fs.mkdtempSync(path.join(os.tmpdir(), 'bare-'))
+  process.on('exit', () => fs.rmSync(made, { recursive: true, force: true }))
   const from = path.dirname(require.resolve(`${PACKAGE}/package.json`))
   for (const file of fs.readdirSync(from).filter((name) => name.endsWith('.js'))) fs.copyFileSync(path.join(from, file), path.join(made, file))
   const code = `Object.defineProperty(process, 'arch', { value: '${arch}' })
