@@ -25,6 +25,7 @@ from dynamodb_web_session.starlette import (
     log_out,
     log_out_everywhere,
     renew,
+    revoke,
     sessions_of,
 )
 
@@ -75,6 +76,15 @@ class Browser:
         @app.post("/login-in-a-thread/{user}")
         def login_in_a_thread(request: Request, user: str) -> None:
             log_in(request, user, user=user)
+
+        @app.post("/end-others-in-a-thread")
+        def end_others_in_a_thread(request: Request) -> list[str]:
+            ended: Any = sessions_of(request, request.session["user"])
+            return [
+                each.name
+                for each in ended
+                if not each.is_current and revoke(request, request.session["user"], each.name)
+            ]
 
         @app.post("/renew-in-a-thread")
         def renew_in_a_thread(request: Request) -> None:
@@ -249,6 +259,10 @@ def test_handlers_that_are_no_coroutines(browser: Browser, table: Table) -> None
     before = client.cookies["session"]
     assert client.post("/login-not-awaited").status_code == 500, "it never does nothing"
     assert client.cookies["session"] == before
+    phone = browser.test_client()
+    phone.post("/login/alice")
+    assert client.post("/end-others-in-a-thread").json() != []
+    assert phone.get("/all").json() == {} and client.post("/end-others-in-a-thread").json() == []
 
 
 def test_a_failure_after_a_renewal_keeps_the_session(browser: Browser) -> None:

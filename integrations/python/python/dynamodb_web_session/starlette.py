@@ -15,8 +15,8 @@ another plain URL say ``https_only=False``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
+from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
 
 import anyio
@@ -32,6 +32,8 @@ from ._core import AsyncSessionManager, Lifetime, ListedSession, Session
 from ._core import RequestSession as CoreSession
 from ._responses import ANSWERED, CLIENT_HEADERS, answer
 from .exceptions import SessionError
+
+Result = TypeVar("Result")
 
 __all__ = [
     "RequestSession",
@@ -157,19 +159,18 @@ class RequestSession(dict[str, Any]):
             self._require_cookie("a new session")
         return await self._request.finish(dict(self), self._lifetime, "on-use" if self.is_kept else "never")
 
-    def run(self, name: str, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
+    def run(self, name: str, work: Coroutine[Any, Any, Result]) -> Awaitable[Result]:
         """Runs a call to its end in a handler that is no coroutine, or returns it to be awaited."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            anyio.from_thread.run(lambda: work)
-            return _Done()
+            return _Done(anyio.from_thread.run(lambda: work))
         self._waits_for = name
         return self._awaited(work)
 
-    async def _awaited(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _awaited(self, work: Coroutine[Any, Any, Result]) -> Result:
         self._waits_for = None
-        await work
+        return await work
 
 
 class _FailedSession(RequestSession):
@@ -182,12 +183,21 @@ class _FailedSession(RequestSession):
     get = setdefault = pop = popitem = update = keys = values = items = copy = clear = _raise
 
 
-class _Done(Awaitable[None]):
-    """The result of a call that has ended."""
+class _Done(Awaitable[Result]):
+    """The result of a call that has ended. What it is, a handler that is no coroutine can see without ``await``."""
 
-    def __await__(self) -> Generator[Any, None, None]:
-        return
+    def __init__(self, result: Result) -> None:
+        self._result = result
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        return self._result
         yield
+
+    def __bool__(self) -> bool:
+        return bool(self._result)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(cast(Iterable[Any], self._result))
 
 
 class SessionMiddleware:
@@ -350,16 +360,18 @@ def requires_login_within(minutes: float) -> Callable[[HTTPConnection], None]:
     return check
 
 
-async def sessions_of(connection: HTTPConnection, user: str | int | UUID) -> list[ListedSession]:
-    """The live sessions of a user, the last used first. That of this request has ``is_current``."""
+def sessions_of(connection: HTTPConnection, user: str | int | UUID) -> Awaitable[list[ListedSession]]:
+    """The live sessions of a user, the last used first. That of this request has ``is_current``. A handler that is no coroutine
+    iterates over them without ``await``."""
     session = _session(connection)
-    return await session.sessions.sessions_of(user, current=session.record)
+    return session.run("sessions_of", session.sessions.sessions_of(user, current=session.record))
 
 
-async def revoke(connection: HTTPConnection, user: str | int | UUID, name: str) -> bool:
+def revoke(connection: HTTPConnection, user: str | int | UUID, name: str) -> Awaitable[bool]:
     """Ends one session of a user, by its name in the list. Returns whether this call has ended it. The user must be the one who is
     logged in, and not what the request says."""
-    return await _session(connection).sessions.revoke_named(user, name)
+    session = _session(connection)
+    return session.run("revoke", session.sessions.revoke_named(user, name))
 
 
 def log_out_everywhere(
