@@ -1,5 +1,5 @@
-"""A login with Django: ``python django_app.py migrate && python django_app.py runserver``, or as WSGI and ASGI applications
-``django_app:application`` and ``django_app:asynchronous``."""
+"""A login with Django: ``python django_app.py migrate``, then ``createsuperuser`` for a first user, and ``runserver``; or as WSGI and ASGI
+applications ``django_app:application`` and ``django_app:asynchronous``."""
 
 import os
 import sys
@@ -13,6 +13,7 @@ settings.configure(
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
     MIDDLEWARE=[
         "django.contrib.sessions.middleware.SessionMiddleware",
+        # Where browsers send forms, CsrfViewMiddleware belongs here.
         "django.contrib.auth.middleware.AuthenticationMiddleware",
     ],
     ROOT_URLCONF=__name__,
@@ -45,6 +46,8 @@ def login(request: HttpRequest) -> JsonResponse:
 
 
 def password(request: HttpRequest) -> JsonResponse:
+    if not request.user.is_authenticated:
+        return JsonResponse({"error": "Log in first."}, status=403)
     request.user.set_password(request.POST["password"])
     request.user.save()
     auth.update_session_auth_hash(request, request.user)
