@@ -57,7 +57,7 @@ pub struct SessionBody<'a> {
     pub absolute_timeout_seconds: Option<u64>,
     #[serde(default, deserialize_with = "text")]
     label: Option<String>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "value")]
     context: Option<&'a RawValue>,
     /// What its user recognises the session by: `label` and `context`. `""` and `null` remove them.
     #[serde(skip)]
@@ -119,6 +119,11 @@ pub enum Revocation {
 fn object<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?;
     if raw.get().starts_with('{') { Ok(Some(raw)) } else { Err(serde::de::Error::custom("not an object")) }
+}
+
+/// Any value. `null` is one: it removes what there is.
+fn value<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 fn subject<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Subject>, D::Error> {

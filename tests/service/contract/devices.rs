@@ -84,8 +84,12 @@ async fn a_save_changes_them_with_and_without_a_subject_and_an_empty_one_removes
     let id = service.create_with(json!({ "subject": "alice" })).await;
     service.save(&id, json!({ "label": LAPTOP })).await.assert_status(204);
     assert!(listed(&service).await.iter().all(|session| session["label"] == LAPTOP));
-    service.save(&id, json!({ "label": "", "context": null })).await.assert_status(204);
-    assert_eq!(service.load(&id).await.json().get("label"), None);
+    service.save(&id, json!({ "context": { "b": 1 } })).await.assert_status(204);
+    service.save(&id, json!({ "label": "" })).await.assert_status(204);
+    let session = service.load(&id).await.json();
+    assert_eq!((session.get("label"), &session["context"]), (None, &json!({ "b": 1 })));
+    service.save(&id, json!({ "context": null })).await.assert_status(204);
+    assert_eq!(service.load(&id).await.json().get("context"), None);
     assert_eq!(listed(&service).await.iter().filter(|session| session.get("label").is_some()).count(), 1);
 }
 
