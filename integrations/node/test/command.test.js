@@ -2,7 +2,8 @@
 // `npx dynamodb-web-session`.
 
 const assert = require('node:assert')
-const { spawnSync } = require('node:child_process')
+const { spawn, spawnSync } = require('node:child_process')
+const { once } = require('node:events')
 const path = require('node:path')
 const { test } = require('node:test')
 const { startTable } = require('./table.js')
@@ -29,3 +30,14 @@ test('a table is created, checked, and its sessions are listed and ended', async
   assert.equal(await sessions.load(session.id), undefined)
   assert.equal(run('revoke').status, 2)
 })
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  test(`local ends at ${signal}`, async () => {
+    const local = spawn(process.execPath, [COMMAND, 'local', '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await once(local.stdout, 'data')
+    local.kill(signal)
+    const ended = await Promise.race([once(local, 'exit'), new Promise((resolve) => setTimeout(resolve, 10_000, ['it goes on']).unref())])
+    local.kill('SIGKILL')
+    assert.deepEqual(ended, [0, null])
+  })
+}
