@@ -54,7 +54,7 @@ struct Measured {
     warm: Vec<Duration>,
     /// For one call, a value for each round.
     cpu: Vec<Duration>,
-    /// Likewise, while DynamoDB's last responses are replayed.
+    /// The same, while DynamoDB's last responses are replayed.
     replayed_cpu: Vec<Duration>,
     consumed: Consumed,
     peak_kib: u64,

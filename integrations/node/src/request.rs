@@ -64,7 +64,7 @@ pub struct End {
     pub subject: Option<String>,
     /// Whether the request is a use of the session.
     pub keeps_alive: bool,
-    /// Whether the cookie is set anew whenever the session's life was extended.
+    /// Whether the cookie is set again whenever the session's life was extended.
     pub refreshes: bool,
 }
 

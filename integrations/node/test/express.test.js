@@ -57,7 +57,7 @@ class Browser {
   }
 }
 
-/** What the same browser does in the midst of a request. */
+/** What the same browser does during a request. */
 let act
 async function meanwhile() {
   const now = act
