@@ -218,29 +218,36 @@ async fn local(port: u16, data: Option<PathBuf>, table: Table) -> Result<Answer,
         None => Config::from_env()?.table_name,
     };
     let url = embedded::serve(port, data.as_deref(), &name).await?;
+    let stopped = stopped()?; // before anybody reads that it is ready, and may stop it
     println!(
         "DynamoDB with the table {name} is ready. Let your application use it:\n\n\
          export AWS_ENDPOINT_URL_DYNAMODB={url}\n\
          export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION=us-east-1"
     );
-    stopped()?.await;
+    stopped.await;
     Ok(Answer::new("stopped", json!({ "stopped": true })))
 }
 
-/// Completes at Ctrl-C, or at the signal that ends a service (SIGTERM, which Windows does not have).
+/// Completes at Ctrl-C, or at the signal that ends a service (SIGTERM, which Windows does not have). It takes the signals from
+/// the call on, before it is awaited.
 ///
 /// # Errors
 /// The signal cannot be waited for.
 pub fn stopped() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let (mut interrupted, mut terminated) = {
+        use tokio::signal::unix::{SignalKind, signal};
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    #[cfg(windows)]
+    let mut interrupted = tokio::signal::windows::ctrl_c()?;
     Ok(async move {
         #[cfg(unix)]
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
+            _ = interrupted.recv() => {}
             _ = terminated.recv() => {}
         }
-        #[cfg(not(unix))]
-        drop(tokio::signal::ctrl_c().await);
+        #[cfg(windows)]
+        interrupted.recv().await;
     })
 }

@@ -1,8 +1,10 @@
 'use strict'
 // A store for express-session.
 
+const { RawJson, subjectOf } = require('./arguments.js')
 const { ANSWERS, NotFoundError } = require('./errors.js')
-const { RawJson, SessionManager, clientOf, deviceOf, fixationWarning, subjectOf } = require('./manager.js')
+const { SessionManager } = require('./manager.js')
+const { clientOf, deviceOf, fixationWarning } = require('./request.js')
 
 /** Marks what `get` returns, until express-session makes its own object of it. */
 const LOADED = Symbol('loaded')

@@ -2,7 +2,9 @@
 // Sessions for everything with Request and Response, and the storage of React Router.
 
 const { NotFoundError } = require('./errors.js')
-const { SessionManager, clientOf, fixationWarning, subjectOf } = require('./manager.js')
+const { subjectOf } = require('./arguments.js')
+const { SessionManager } = require('./manager.js')
+const { clientOf, fixationWarning } = require('./request.js')
 
 /** By the rules of `__Host-`, unless it is for http. https://www.rfc-editor.org/rfc/rfc6265bis section 4.1.3.2 */
 function cookieRules({ secure = true, name = secure ? '__Host-id' : 'id', sameSite = 'Lax', ...others } = {}) {

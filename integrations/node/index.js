@@ -1,6 +1,7 @@
 'use strict'
 // Web sessions in DynamoDB. `index.d.ts` documents what is exported.
 
+const { RawJson } = require('./arguments.js')
 const {
   SessionError,
   NotFoundError,
@@ -18,7 +19,9 @@ const {
 } = require('./errors.js')
 const { confirmLogin, expressStore, logIn, noteDevice, requiresLoginWithin } = require('./express.js')
 const { fetchSessions, sessionStorage } = require('./fetch.js')
-const { ManualClock, RawJson, Session, SessionManager, serveEmbeddedDynamoDb } = require('./manager.js')
+const { SessionManager, serveEmbeddedDynamoDb } = require('./manager.js')
+const { ManualClock } = require('./native.js')
+const { Session } = require('./session.js')
 
 // One by one, so that `import { SessionManager }` finds them.
 module.exports = {

@@ -8,6 +8,7 @@ mod docs {
     include!(concat!(env!("OUT_DIR"), "/docs.rs"));
 }
 
+mod arguments;
 mod clock;
 mod command;
 mod connection;

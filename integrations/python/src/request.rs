@@ -11,9 +11,10 @@ use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::arguments::SubjectArgument;
 use crate::connection::Interrupted;
 use crate::json::{self, Text};
-use crate::manager::{SubjectArgument, Verbs};
+use crate::manager::Verbs;
 use crate::session::Session;
 use crate::settings::Seconds;
 
