@@ -3,9 +3,8 @@
 
 const native = require('./native.js')
 const { PARTS, environment, options, requireSubject, requireType, texts, toJson } = require('./arguments.js')
-const { call } = require('./call.js')
 const { translated } = require('./errors.js')
-const { addLogger } = require('./reports.js')
+const { addLogger, call } = require('./reports.js')
 const { RequestSession } = require('./request.js')
 const { Session, contextOf, date, idOf, loggableIdOf, requireSession } = require('./session.js')
 

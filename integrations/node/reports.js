@@ -2,6 +2,7 @@
 // What the calls of this process did, for diagnostics_channel and loggers. A report names a session by its loggable ID.
 
 const diagnostics = require('node:diagnostics_channel')
+const { translated } = require('./errors.js')
 const native = require('./native.js')
 
 const channel = diagnostics.channel('dynamodb-web-session')
@@ -53,4 +54,16 @@ function deliver() {
   }
 }
 
-module.exports = { addLogger, deliver, listen }
+/** A function of the addon whose errors are those of this package. */
+async function call(method, ...values) {
+  listen()
+  try {
+    return await method(...values)
+  } catch (error) {
+    throw translated(error)
+  } finally {
+    deliver()
+  }
+}
+
+module.exports = { addLogger, call }

@@ -3,7 +3,7 @@
 
 const native = require('./native.js')
 const { requireSubject, toJson } = require('./arguments.js')
-const { call } = require('./call.js')
+const { call } = require('./reports.js')
 const { Session, contextOf } = require('./session.js')
 
 /** The label and the context of the device that a request comes from. */

@@ -18,6 +18,7 @@ const STARTS = 21
 const DATA = { text: 'x'.repeat(1000) }
 
 Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local', AWS_REGION: 'us-east-1' })
+delete process.env.AWS_CA_BUNDLE // ours would read it at the start; the SDK for JavaScript does not know it
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]
 

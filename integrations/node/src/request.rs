@@ -1,13 +1,15 @@
 //! The session of a web request, for the frameworks.
 
 use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use devices::Client;
 use dynamodb_web_session::web::{Cookie, CookieRefresh, Lifetime, RequestSession};
 use dynamodb_web_session::{Error, SubjectChange};
 use napi::Env;
-use napi::bindgen_prelude::{Either, PromiseRaw, ToNapiValue};
+use napi::bindgen_prelude::{Either, PromiseRaw, ToNapiValue, within_runtime_if_available};
 use napi_derive::napi;
+use serde_json::value::RawValue;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::errors::{invalid_argument, session as failed};
@@ -148,13 +150,13 @@ impl NativeRequest {
         self.run(env, |mut request| async move { request.log_out().await })
     }
 
-    /// Stores what has changed. Returns the cookie that the response may set.
+    /// Stores what has changed. Returns the cookie that the response may set, or a promise of it.
     #[napi]
     pub fn finish<'env>(
         &self,
         env: &'env Env,
         end: End,
-    ) -> napi::Result<PromiseRaw<'env, Option<NativeCookie>>> {
+    ) -> napi::Result<Either<Option<NativeCookie>, PromiseRaw<'env, Option<NativeCookie>>>> {
         let json = text(end.json)?;
         let change = match end.subject {
             None => SubjectChange::Keep,
@@ -162,7 +164,8 @@ impl NativeRequest {
             Some(user) => SubjectChange::To(subject(user)?),
         };
         let client = self.client();
-        self.run(env, move |mut request| async move {
+        let is_unchanged = self.has_read(&json);
+        let mut finished = Box::pin(self.work(move |mut request| async move {
             request.keep_alive(end.keeps_alive);
             if let SubjectChange::To(_) = change {
                 request.set_device(|| client.device());
@@ -176,7 +179,15 @@ impl NativeRequest {
                 Cookie::Delete => Some(NativeCookie { id: None, max_age: 0.0 }),
                 Cookie::Leave => None,
             })
-        })
+        }));
+        // Most requests only read. Their end asks nothing of the table, and needs no other thread.
+        if is_unchanged {
+            let begin = || finished.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            if let Poll::Ready(cookie) = within_runtime_if_available(begin) {
+                return cookie.map(Either::A);
+            }
+        }
+        env.spawn_future(finished).map(Either::B)
     }
 }
 
@@ -194,10 +205,25 @@ impl NativeRequest {
         F: Future<Output = Result<R, Error>> + Send + 'static,
         R: ToNapiValue + Send + 'static,
     {
+        env.spawn_future(self.work(work))
+    }
+
+    fn work<R, F>(
+        &self,
+        work: impl FnOnce(OwnedMutexGuard<RequestSession>) -> F + Send + 'static,
+    ) -> impl Future<Output = napi::Result<R>> + Send + 'static
+    where
+        F: Future<Output = Result<R, Error>> + Send + 'static,
+        R: 'static,
+    {
         let request = Arc::clone(&self.request);
-        env.spawn_future(
-            async move { work(request.lock_owned().await).await.map_err(|error| failed(&error)) },
-        )
+        async move { work(request.lock_owned().await).await.map_err(|error| failed(&error)) }
+    }
+
+    /// Whether the session was read with this data.
+    fn has_read(&self, json: &RawValue) -> bool {
+        let request = self.request.try_lock();
+        request.is_ok_and(|request| request.session().is_some_and(|session| session.data.get() == json.get()))
     }
 }
 

@@ -102,11 +102,15 @@ impl fmt::Debug for Connection {
 /// # Errors
 /// `AWS_CA_BUNDLE` names a file without a certificate, or a variable for a proxy holds no URL of one.
 pub fn aws_defaults() -> Result<ConfigLoader, ConfigError> {
-    Ok(aws_config::defaults(BehaviorVersion::latest())
-        .http_client(Connections::new()?)
+    Ok(defaults(Connections::new()?))
+}
+
+fn defaults(connections: Connections) -> ConfigLoader {
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(connections)
         .retry_config(retries())
         .stalled_stream_protection(stalled_stream_protection())
-        .timeout_config(timeouts()))
+        .timeout_config(timeouts())
 }
 
 /// A client with [`aws_defaults`], except where `config` says otherwise.
@@ -114,13 +118,14 @@ pub(crate) async fn from_aws_config(
     config: &Config,
     credentials: Option<Credentials>,
 ) -> Result<Client, ConfigError> {
-    let mut loader = aws_defaults()?;
+    let connections = Connections::new()?;
+    let mut loader = defaults(connections.clone());
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));
     }
     let loader = match credentials {
         Some(credentials) => loader.credentials_provider(credentials),
-        None => PatientCredentials::of_default_chain().await?.load_first(loader).await,
+        None => PatientCredentials::of_default_chain(connections).await.load_first(loader).await,
     };
     let aws = loader.load().await;
     if aws.region().is_none() {

@@ -12,7 +12,6 @@ use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentials
 use tokio::sync::Notify;
 
 use super::connector::Connections;
-use crate::error::ConfigError;
 
 /// How long the first call waits for credentials, beside its own time.
 const FIRST: Duration = Duration::from_secs(5);
@@ -33,11 +32,8 @@ pub(super) struct PatientCredentials {
 
 impl PatientCredentials {
     /// The default chain. The instance metadata is asked once, briefly.
-    ///
-    /// # Errors
-    /// `AWS_CA_BUNDLE` names a file without a certificate.
-    pub(super) async fn of_default_chain() -> Result<Self, ConfigError> {
-        let config = ProviderConfig::default().with_http_client(Connections::new()?);
+    pub(super) async fn of_default_chain(connections: Connections) -> Self {
+        let config = ProviderConfig::default().with_http_client(connections);
         let metadata = aws_config::imds::Client::builder()
             .configure(&config)
             .connect_timeout(METADATA)
@@ -45,7 +41,7 @@ impl PatientCredentials {
             .max_attempts(1)
             .build();
         let chain = DefaultCredentialsChain::builder().configure(config).imds_client(metadata);
-        Ok(Self::over(chain.build().await))
+        Self::over(chain.build().await)
     }
 
     fn over(provider: impl ProvideCredentials + 'static) -> Self {
