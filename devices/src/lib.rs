@@ -6,7 +6,7 @@ use dynamodb_web_session::{Device, MAX_LABEL_BYTES};
 use http::HeaderMap;
 use serde_json::json;
 
-/// Where a request comes from. All of it is what the client says, but for the address.
+/// Where a request comes from. All of it is what the client says, except the address.
 #[derive(Clone, Debug, Default)]
 pub struct Client {
     /// `User-Agent`.

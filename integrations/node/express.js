@@ -209,10 +209,19 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
 
     /** Logs a user in: see `logIn`. */
     async logIn(request, user, changes) {
+      await this.#moveToNewId(request, (known) => known.logIn(user, textOf(request.session), changes, lifetimeOf(request.session.cookie)))
+    }
+
+    /** Gives the session a new ID: see `renew`. */
+    async renew(request) {
+      if (await this.recordOf(request)) await this.#moveToNewId(request, (known) => known.renew(textOf(request.session)))
+    }
+
+    async #moveToNewId(request, move) {
       const known = this.#known.get(request.session)
       if (!known) throw new TypeError('the request has no session of this store')
       try {
-        await known.request.logIn(user, textOf(request.session), changes, lifetimeOf(request.session.cookie))
+        await move(known.request)
       } catch (error) {
         known.isRefused = true
         this.#forget(request.session, known.request.record)
@@ -223,7 +232,7 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
       this.createSession(request, Object.defineProperty(dataOf(record), LOADED, { value: known.request }))
     }
 
-    /** After a login that has failed: the session is as it was before the request, and nothing of this request is stored. */
+    /** After a login or a renewal that has failed: the session is as it was before the request, and nothing of this request is stored. */
     #forget(data, record) {
       for (const key of Object.keys(data)) if (key !== 'cookie') delete data[key]
       if (!record) return
@@ -269,6 +278,12 @@ const EXTENDED = '(extended)'
 async function logIn(request, user, changes = {}) {
   if (typeof request.sessionStore?.logIn !== 'function') throw new TypeError('logIn takes a request of express-session with expressStore')
   await request.sessionStore.logIn(request, user, changes)
+}
+
+/** Gives the session of a request a new ID: see index.d.ts. */
+async function renew(request) {
+  if (typeof request.sessionStore?.renew !== 'function') throw new TypeError('renew takes a request of express-session with expressStore')
+  await request.sessionStore.renew(request)
 }
 
 /** Notes that the user of a request has proved once more who they are: the session keeps its ID. */
@@ -364,4 +379,4 @@ function answer(callback, act) {
   )
 }
 
-module.exports = { confirmLogin, expressStore, logIn, noteDevice, requiresLoginWithin }
+module.exports = { confirmLogin, expressStore, logIn, noteDevice, renew, requiresLoginWithin }

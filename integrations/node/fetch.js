@@ -1,8 +1,8 @@
 'use strict'
 // Sessions for everything with Request and Response, and the storage of React Router.
 
-const { NotFoundError } = require('./errors.js')
 const { subjectOf } = require('./arguments.js')
+const { NotFoundError } = require('./errors.js')
 const { SessionManager } = require('./manager.js')
 const { clientOf, fixationWarning } = require('./request.js')
 
@@ -85,6 +85,15 @@ class FetchSession {
     }
   }
 
+  async renew() {
+    if (!this.record) return
+    try {
+      await this.#request.renew(JSON.stringify(this.data))
+    } finally {
+      this.#took()
+    }
+  }
+
   /** The user has proved once more who they are: the session keeps its ID. */
   async confirmLogin() {
     await this.#request.confirmLogin()
@@ -142,11 +151,23 @@ function fetchSessions({ sessions, cookie, address = () => undefined } = {}) {
       await session.logOut()
       return commit(session)
     },
+
+    async sessionsOf(user, { current } = {}) {
+      return manager.sessionsOf(user, { current: current?.record })
+    },
+
+    async revoke(user, name) {
+      return manager.revokeNamed(user, name)
+    },
+
+    async logOutEverywhere(user, { except } = {}) {
+      return manager.revokeAll(user, { except: except?.record })
+    },
   }
 }
 
 /**
- * For React Router's and Remix's `createSessionStorage({ cookie, ...sessionStorage() })`, which keeps the ID of a session for good.
+ * For React Router's and Remix's `createSessionStorage({ cookie, ...sessionStorage() })`, which never changes the ID of a session.
  * `subject` says whose a session is, from its data.
  */
 function sessionStorage({ sessions, subject = () => undefined } = {}) {

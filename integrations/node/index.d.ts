@@ -330,6 +330,12 @@ export function expressStore(
  */
 export function logIn(request: object, user: User, changes?: Record<string, unknown>): Promise<void>
 
+/**
+ * Gives the session of a request a new ID, with what the request has changed. Call it when privileges change; for a login there is
+ * `logIn`. Without a stored session it does nothing. Fails with NotFoundError when the session has ended meanwhile.
+ */
+export function renew(request: object): Promise<void>
+
 /** Notes that the user of a request of express-session has proved once more who they are: the session keeps its ID. */
 export function confirmLogin(request: object): Promise<void>
 
@@ -403,6 +409,11 @@ export interface FetchSession<Data = Record<string, any>> {
    * fails, the user is not logged in, and nothing of this request is stored.
    */
   logIn(user: User, changes?: Partial<Data>): Promise<void>
+  /**
+   * Gives the session a new ID, with what the request has changed. Call it when privileges change; for a login there is `logIn`.
+   * Without a stored session it does nothing. Fails with NotFoundError when the session has ended meanwhile.
+   */
+  renew(): Promise<void>
   /** Notes that the user has proved once more who they are: the session keeps its ID. */
   confirmLogin(): Promise<void>
   /** Whether the user has logged in within so many minutes. */
@@ -430,11 +441,17 @@ export function fetchSessions(options?: {
   commit(session: FetchSession): Promise<string | undefined>
   /** Ends the session, and returns the value of the Set-Cookie header. */
   destroy(session: FetchSession): Promise<string | undefined>
+  /** The live sessions of a user, the last used first. `current` has `isCurrent`. */
+  sessionsOf(user: User, options?: { current?: FetchSession }): Promise<ListedSession[]>
+  /** Ends one session of a user, by its name in the list. Returns whether this call has ended it. */
+  revoke(user: User, name: string): Promise<boolean>
+  /** Ends all sessions of a user, or all but this one. When it is done, none of them can be loaded any more. */
+  logOutEverywhere(user: User, options?: { except?: FetchSession }): Promise<void>
 }
 
 /**
- * For React Router's and Remix's `createSessionStorage({ cookie, ...sessionStorage() })`, whose interface keeps the ID of a session
- * for good: begin another session for a login, or use `fetchSessions`. `subject` says whose a session is, from its data.
+ * For React Router's and Remix's `createSessionStorage({ cookie, ...sessionStorage() })`, whose interface never changes the ID of
+ * a session: begin another session for a login, or use `fetchSessions`. `subject` says whose a session is, from its data.
  */
 export function sessionStorage<Data = Record<string, any>>(options?: {
   sessions?: SessionManager

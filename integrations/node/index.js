@@ -17,7 +17,7 @@ const {
   CorruptRecordError,
   ConfigurationError,
 } = require('./errors.js')
-const { confirmLogin, expressStore, logIn, noteDevice, requiresLoginWithin } = require('./express.js')
+const { confirmLogin, expressStore, logIn, noteDevice, renew, requiresLoginWithin } = require('./express.js')
 const { fetchSessions, sessionStorage } = require('./fetch.js')
 const { SessionManager, serveEmbeddedDynamoDb } = require('./manager.js')
 const { ManualClock } = require('./native.js')
@@ -34,6 +34,7 @@ module.exports = {
   confirmLogin,
   logIn,
   noteDevice,
+  renew,
   requiresLoginWithin,
   fetchSessions,
   sessionStorage,

@@ -73,6 +73,10 @@ class RequestSession {
     this.#took(await this.#call('logIn', requireSubject(user), json, toJson(changes), lifetime))
   }
 
+  async renew(json) {
+    this.#took(await this.#call('renew', json))
+  }
+
   async logOut() {
     await this.#call('logOut')
     this.#took(undefined)

@@ -63,7 +63,7 @@ struct HttpContext {
     source_ip: Option<String>,
 }
 
-/// `null` is as good as absent. The error does not quote the value, as serde's own does: lambda_runtime logs it.
+/// `null` counts as absent. The error does not quote the value, as serde's own does: lambda_runtime logs it.
 fn default_for_null<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {

@@ -82,7 +82,7 @@ impl<'a> Variables<'a> {
         self.parse(variable, None, "a whole number", |text| text.parse().ok().map(Some))
     }
 
-    /// An empty variable is as good as an unset one.
+    /// An empty variable counts as unset.
     pub(crate) fn optional_number(
         &self,
         variable: &'static str,
@@ -92,7 +92,7 @@ impl<'a> Variables<'a> {
         self.parse(variable, default, "a whole number", parse)
     }
 
-    /// A secret, which no error shows. An empty variable is as good as an unset one.
+    /// A secret, which no error shows. An empty variable counts as unset.
     pub(crate) fn secret<T: FromStr>(
         &self,
         variable: &'static str,
@@ -103,7 +103,7 @@ impl<'a> Variables<'a> {
         self.parse(variable, None, accepted, parse).map_err(hidden)
     }
 
-    /// An empty variable is as good as an unset one: a template cannot leave a variable out.
+    /// An empty variable counts as unset: a template cannot leave a variable out.
     pub(crate) fn timestamp(
         &self,
         variable: &'static str,

@@ -82,10 +82,10 @@ def is_signed(request, body):
         return False
     signed = authorization.split("SignedHeaders=")[1].split(",")[0].split(";")
     url = f"http://{request.headers['host']}{request.path}"
-    anew = AWSRequest(request.command, url, {name: request.headers[name] for name in signed}, body)
-    anew.context["timestamp"] = request.headers["x-amz-date"]
+    signed_again = AWSRequest(request.command, url, {name: request.headers[name] for name in signed}, body)
+    signed_again.context["timestamp"] = request.headers["x-amz-date"]
     signer = SigV4Auth(SIGNER, "execute-api", REGION)
-    signature = signer.signature(signer.string_to_sign(anew, signer.canonical_request(anew)), anew)
+    signature = signer.signature(signer.string_to_sign(signed_again, signer.canonical_request(signed_again)), signed_again)
     return (
         {"host", "x-amz-date", "x-amz-security-token"} <= set(signed)
         and request.headers["x-amz-security-token"] == SIGNER.token

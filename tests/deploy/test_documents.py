@@ -1,4 +1,4 @@
-"""The commands in README.md, docs/login.md, docs/api.md and docs/local.md, run as they are but for the ports."""
+"""The commands in README.md, docs/login.md, docs/api.md and docs/local.md, run as they are, except for the ports."""
 
 import os
 import re

@@ -28,7 +28,7 @@ type State = HashMap<String, String>;
 pub struct DynamoDbStore {
     sessions: SessionManager,
     subject_key: Option<Arc<str>>,
-    /// The sessions that one request of this program has ended of late, and no second one.
+    /// The sessions that one request of this program has recently ended, and no second one.
     ended: Arc<Mutex<HashMap<LoggableId, Instant>>>,
 }
 

@@ -145,6 +145,20 @@ impl NativeRequest {
         })
     }
 
+    /// Without a session it does nothing.
+    #[napi]
+    pub fn renew<'env>(
+        &self,
+        env: &'env Env,
+        json: String,
+    ) -> napi::Result<PromiseRaw<'env, Option<NativeSession>>> {
+        let json = text(json)?;
+        self.run(env, |mut request| async move {
+            request.renew(json.get()).await?;
+            Ok(request.session().cloned().map(NativeSession))
+        })
+    }
+
     #[napi]
     pub fn log_out<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
         self.run(env, |mut request| async move { request.log_out().await })

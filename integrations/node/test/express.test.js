@@ -4,7 +4,7 @@ const { once } = require('node:events')
 const { before, test } = require('node:test')
 const express = require('express')
 const session = require('express-session')
-const { SessionManager, expressStore, logIn } = require('dynamodb-web-session')
+const { SessionManager, expressStore, logIn, renew } = require('dynamodb-web-session')
 const { startProxy, startTable } = require('./table.js')
 const atOnce = require('../../../tests/cases/requests_at_once.json')
 
@@ -147,6 +147,37 @@ test('a session lives from request to request, and a login gives it a new ID', a
   const stolen = visitor.cookie
   await visitor.get('/logout')
   assert.deepEqual(JSON.parse((await browser(stolen).get('/')).text), {})
+})
+
+test('a renewal gives a new ID, with what the request has changed', async () => {
+  const { browser, store } = await serve({
+    '/login': async (request, response) => response.send((await logIn(request, 'alice', { user: 'alice' })) ?? 'in'),
+    '/role': async (request, response) => {
+      request.session.role = 'admin'
+      await renew(request)
+      response.send(request.sessionID)
+    },
+    '/late': async (request, response) => {
+      await store.sessions.clear(request.sessionID)
+      await renew(request)
+      response.send('renewed')
+    },
+    '/': ({ session }, response) => response.send(`${session.user} ${session.role}`),
+  })
+  const tab = browser()
+  await tab.get('/login')
+  const [old, stale] = [tab.id, browser(tab.cookie)]
+  const { text } = await tab.get('/role')
+  assert.equal(text, tab.id)
+  assert.notEqual(tab.id, old)
+  assert.equal((await tab.get('/')).text, 'alice admin')
+  assert.equal((await stale.get('/')).text, 'undefined undefined')
+
+  const { status, set } = await tab.get('/late')
+  assert.deepEqual([status, set], [400, undefined])
+  const visitor = browser()
+  assert.equal((await visitor.get('/role')).status, 200) // it has no session yet
+  assert.equal((await visitor.get('/')).text, 'undefined admin')
 })
 
 test('log out everywhere', async () => {

@@ -195,3 +195,45 @@ test("React Router's createSessionStorage", async () => {
   const short = await storage.commitSession(await storage.getSession(null), { maxAge: 60 })
   assert.match(short, /Max-Age=60/)
 })
+
+test('a renewal gives the session a new ID, with what the request has changed', async () => {
+  const { getSession, commit, sessions } = fetchSessions({ sessions: table.manager() })
+  const visitor = await getSession(undefined)
+  await visitor.renew() // it has no session yet
+  visitor.data.cart = 1
+  const cookie = (await commit(visitor)).split(';')[0]
+
+  const session = await getSession(cookie)
+  session.data.role = 'admin'
+  await session.renew()
+  const renewed = (await commit(session)).split(';')[0]
+  assert.notEqual(renewed, cookie)
+  assert.deepEqual((await getSession(renewed)).data, { cart: 1, role: 'admin' })
+  assert.equal((await getSession(cookie)).record, undefined)
+
+  const late = await getSession(renewed)
+  await sessions.clear(late.record)
+  await assert.rejects(late.renew(), { code: 'NOT_FOUND' })
+})
+
+test("a user's sessions are listed, one ends by its name, and all but one", async () => {
+  const { getSession, commit, sessionsOf, revoke, logOutEverywhere } = fetchSessions({ sessions: table.manager() })
+  const opened = []
+  for (let n = 0; n < 3; n++) {
+    const session = await getSession(undefined)
+    await session.logIn('devices')
+    opened.push((await commit(session)).split(';')[0])
+  }
+  const current = await getSession(opened[0])
+  const listed = await sessionsOf('devices', { current })
+  assert.equal(listed.filter((each) => each.isCurrent).length, 1)
+  assert.equal(await revoke('devices', listed.find((each) => !each.isCurrent).name), true)
+  assert.equal((await sessionsOf('devices')).length, 2)
+  await logOutEverywhere('devices', { except: current })
+  assert.deepEqual(
+    (await sessionsOf('devices', { current })).map((each) => each.isCurrent),
+    [true],
+  )
+  await logOutEverywhere('devices')
+  assert.equal((await getSession(opened[0])).record, undefined)
+})

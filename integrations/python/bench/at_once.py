@@ -2,7 +2,7 @@
 
     python3 at_once.py
 
-For each library the second request runs, with the same cookie, in the midst of the first. Prints the table of docs/integrations.md.
+For each library the second request runs, with the same cookie, during the first. Prints the table of docs/integrations.md.
 """
 
 from __future__ import annotations

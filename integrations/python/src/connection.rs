@@ -59,7 +59,7 @@ static CONNECTIONS: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
 /// The runtimes of managers that have gone away while a session was being ended, and their process.
 static LEFT: Mutex<Vec<(u32, Runtime)>> = Mutex::new(Vec::new());
 
-/// Ends the runtimes of asynchronous managers, while the interpreter is there: a call that ends later would look for it in vain,
+/// Ends the runtimes of asynchronous managers, while the interpreter is there: a call that ends later would not find it,
 /// and abort the process. Python's `atexit` calls it.
 #[pyfunction]
 pub(crate) fn end_runtimes(py: Python<'_>) {

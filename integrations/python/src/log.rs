@@ -21,7 +21,7 @@ const WARNING: u8 = 30;
 /// At most so many records wait: more are not expected, since each call takes its own.
 const MAX_WAITING: usize = 10_000;
 
-/// Never waited for: a fork in the midst of a report would leave it locked in the child.
+/// Never waited for: a fork during a report would leave it locked in the child.
 static WAITING: Mutex<Vec<(u8, String)>> = Mutex::new(Vec::new());
 /// Whether the logger takes records of successful loads and saves, which are most.
 static WANTS_DEBUG: AtomicBool = AtomicBool::new(false);

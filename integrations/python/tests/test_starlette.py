@@ -26,7 +26,7 @@ async def nothing(_: Any) -> None:
 
 
 class App:
-    """An application, and what one of its routes does in the midst of a request."""
+    """An application, and what one of its routes does during a request."""
 
     def __init__(self, settings: dict[str, Any], **options: Any) -> None:
         self.meanwhile: Act = nothing

@@ -42,7 +42,7 @@ pub struct DynamoDbStore {
     sessions: SessionManager,
     /// Whose a session is, from its data.
     subject: Option<SubjectOf>,
-    /// The sessions that one request of this program has ended of late, and no second one.
+    /// The sessions that one request of this program has recently ended, and no second one.
     ended: Arc<Mutex<HashMap<LoggableId, Instant>>>,
 }
 

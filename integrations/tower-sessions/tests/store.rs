@@ -296,7 +296,7 @@ async fn an_outage_is_an_error_and_not_an_absence() {
     assert!(!shown.contains(&id.to_string()));
 }
 
-/// What happens to a session: in a request, or in the midst of another one.
+/// What happens to a session: in a request, or during another one.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Save,

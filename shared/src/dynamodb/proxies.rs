@@ -27,7 +27,7 @@ impl Proxies {
     /// None where the environment names no proxy.
     ///
     /// # Errors
-    /// A variable names no proxy: it would be as good as unset, and the traffic would go past the proxy.
+    /// A variable names no proxy: it would count as unset, and the traffic would go past the proxy.
     pub(super) fn from_env() -> Result<Option<Self>, ConfigError> {
         let mut is_set = false;
         for variable in VARIABLES {

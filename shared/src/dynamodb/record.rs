@@ -38,7 +38,7 @@ pub(crate) struct Record {
     pub(crate) authenticated: Option<Timestamp>,
 }
 
-/// How often a session was renewed of late.
+/// How often a session was renewed recently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Renewals {
     pub(crate) count: u64,

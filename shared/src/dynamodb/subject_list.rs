@@ -28,7 +28,7 @@ use crate::timeouts::{Deadlines, idle_slack};
 /// So many sessions fit into an item of 1 KB: one write unit.
 const FIRST_PRUNE_AT: usize = 7;
 
-/// `expires` is rounded up to whole days, so that it seldom changes, and clocks that differ write the same.
+/// `expires` is rounded up to whole days, so that it rarely changes, and clocks that differ write the same.
 const DAY_SECONDS: u64 = 86_400;
 
 /// One more session, if there is room for it: `live` is smaller than the maximum, and than the size at which to prune. The

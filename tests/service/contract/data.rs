@@ -94,7 +94,7 @@ async fn what_other_json_readers_refuse_is_400_in_every_call() {
     assert_eq!(service.load(&id).await.data(), json!({ "a": 1 }));
 }
 
-/// JSON text in all spellings that the grammar allows, but for what RFC 7493 leaves out.
+/// JSON text in all spellings that the grammar allows, except what RFC 7493 leaves out.
 fn json_object() -> impl Strategy<Value = String> {
     let space = prop_oneof![4 => Just(""), 1 => Just(" "), 1 => Just("\n\t")];
     let string = proptest::collection::vec(

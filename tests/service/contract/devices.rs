@@ -267,7 +267,7 @@ async fn a_tombstone_has_no_label() {
     }
 }
 
-/// A renewal writes the record anew, and must not undo a save that came between.
+/// A renewal writes a new record, and must not undo a save that came between.
 #[tokio::test]
 async fn a_label_that_is_saved_while_the_session_is_renewed_lasts() {
     let service = Service::start().await;

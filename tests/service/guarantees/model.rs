@@ -106,7 +106,7 @@ struct Modelled {
     renewals: Renewals,
 }
 
-/// How often a session was renewed of late.
+/// How often a session was renewed recently.
 #[derive(Clone, Copy, Debug, Default)]
 struct Renewals {
     count: u64,

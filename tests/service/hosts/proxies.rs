@@ -125,7 +125,7 @@ async fn no_proxy_and_this_machine_are_reached_without_one() {
     assert_eq!(proxy.heads(), Vec::<String>::new());
 }
 
-/// Otherwise it would be as good as unset, and the traffic would go past the proxy.
+/// Otherwise it would count as unset, and the traffic would go past the proxy.
 #[tokio::test]
 async fn a_variable_that_names_no_proxy_is_refused() {
     for url in ["http://user:secret@", "ftp://user:secret@proxy:3128", "user:secret@proxy:port"] {
