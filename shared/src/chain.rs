@@ -11,7 +11,7 @@ use crate::error::Error;
 
 const BYTES: usize = 12;
 
-/// 96 random bits that a session keeps through renewals, and gets new ones where its subject changes. A chain that has left its
+/// 96 random bits. A session keeps them through renewals, and gets others when its subject changes. A chain that has left its
 /// list never comes back (ADR 15).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Chain([u8; BYTES]);
