@@ -1,9 +1,9 @@
 'use strict'
-const http = require('node:http')
-const { once } = require('node:events')
 // A table of its own for each test file, on the embedded DynamoDB or the one at AWS_ENDPOINT_URL_DYNAMODB.
 
 const { randomUUID } = require('node:crypto')
+const { once } = require('node:events')
+const http = require('node:http')
 const { ManualClock, SessionManager, serveEmbeddedDynamoDb } = require('dynamodb-web-session')
 
 Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local', AWS_REGION: 'us-east-1' })
@@ -39,8 +39,6 @@ async function startTable() {
   }
 }
 
-module.exports = { dynamoDb, startTable }
-
 /** In front of the table: it lists the operations, and can be an outage. */
 async function startProxy(upstream) {
   const proxy = { operations: [], isOutage: false }
@@ -65,4 +63,4 @@ async function startProxy(upstream) {
   return proxy
 }
 
-module.exports.startProxy = startProxy
+module.exports = { dynamoDb, startProxy, startTable }
