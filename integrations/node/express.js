@@ -4,10 +4,14 @@
 const { RawJson, subjectOf } = require('./arguments.js')
 const { ANSWERS, NotFoundError } = require('./errors.js')
 const { SessionManager } = require('./manager.js')
-const { clientOf, deviceOf, fixationWarning } = require('./request.js')
+const { clientOf, fixationWarning } = require('./request.js')
+const { cut, dataOf, isBelowASecond, lifetimeOf, textOf } = require('./stored.js')
 
 /** Marks what `get` returns, until express-session makes its own object of it. */
 const LOADED = Symbol('loaded')
+
+/** What the request of @fastify/session has read. That copies what `get` returns, and keeps of it only data and cookie. */
+const READ = Symbol('read')
 
 /**
  * express-session saves a session while the response is on its way, and sets the cookie in any case. With this store the response
@@ -19,7 +23,7 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
 
   class DynamoDbStore extends session.Store {
     #generate
-    /** For each session object of express-session, what this request knows of its session. */
+    /** For each session object of express-session, and each context of Koa, what the request knows of its session. */
     #known = new WeakMap()
     /** The moves that are under way, by ID: requests at once wait for the same one. */
     #moving = new Map()
@@ -55,15 +59,27 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
       return known
     }
 
-    get(id, callback) {
+    get(id, callback, koa) {
       return answer(callback, async () => {
         const opened = await this.#open(id)
-        if (opened.isSuperseded) this.#superseded.add(id)
+        if (opened.isSuperseded && this.#generate) this.#superseded.add(id)
         if (!opened.record) return null
+        if (koa?.ctx) return this.#useInKoa(koa.ctx, opened)
         const data = dataOf(opened.record)
         if (isBelowASecond(data.cookie) && new Date(data.cookie.expires) <= new Date()) return null
+        data.cookie[READ] = { request: opened, said: subjectOf(subject(data)), keepsAlive: true }
         return Object.defineProperty(data, LOADED, { value: opened })
       })
+    }
+
+    /** koa-session says nothing at the end of a request that changes nothing. So a request uses its session here. */
+    async #useInKoa(ctx, opened) {
+      const { json } = opened.record
+      const data = JSON.parse(json)
+      const known = { request: opened, said: subjectOf(subject(data)), keepsAlive: !manager.isPassive(pathOf(ctx.request)) }
+      this.#known.set(ctx, known)
+      await opened.finish(json, { lifetime: 'keep', keepsAlive: known.keepsAlive })
+      return data
     }
 
     async #open(id) {
@@ -99,38 +115,49 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
       return created
     }
 
-    set(id, data, callback) {
+    /** koa-session passes a `maxAge` in the place of the callback. */
+    set(id, data, callback, koa) {
       return answer(callback, async () => {
-        const known = this.#known.get(data)
-        if (known) await this.#store(known, data)
-        else await this.#storeUnder(id, data)
+        const known = this.#known.get(data) ?? (await this.#knownElsewhere(id, data, koa?.ctx))
+        await this.#store(known, data, koa?.ctx ? { originalMaxAge: callback } : data.cookie)
       })
     }
 
+    /** What a request of Koa or Fastify knows of the session that it stores, or a program. */
+    async #knownElsewhere(id, data, ctx) {
+      const { request, read } = ctx ? { request: ctx.request, read: this.#known.get(ctx) } : inFastify(data)
+      const known = read?.request.record?.id === id ? read : await this.#knownUnder(id)
+      if (request) {
+        known.request.cameFrom(clientOfRequest(request))
+        known.keepsAlive = !manager.isPassive(pathOf(request))
+      }
+      return known
+    }
+
+    /** For programs that write a session which they did not load as a request: the ID may be a new one, also when they write twice. */
+    async #knownUnder(id) {
+      const opened = manager.request(id, id)
+      await opened.open()
+      const { isSuperseded, record } = opened
+      return { request: opened, isSuperseded, isNew: true, said: record?.subject, keepsAlive: true }
+    }
+
     /** Stores a session. Returns whether the response may set the cookie. */
-    async #store(known, data) {
+    async #store(known, data, cookie = data.cookie) {
       if (known.isRefused) return false // the response says so already
       if (known.isSuperseded) throw new NotFoundError('the session has another ID by now')
-      cut(data.cookie, manager.maxTimeoutSeconds)
+      cut(cookie, manager.maxTimeoutSeconds)
       const said = subjectOf(subject(data))
       const change = said === known.said ? undefined : (said ?? '')
       if (change && !known.isNew) this.#warn()
-      const cookie = await known.request.finish(textOf(data), {
-        lifetime: lifetimeOf(data.cookie),
+      const sent = await known.request.finish(textOf(data), {
+        lifetime: lifetimeOf(cookie),
         subject: change,
         keepsAlive: known.keepsAlive,
       })
       known.said = said
       known.isNew = false
-      return cookie?.id !== undefined
-    }
-
-    /** For programs that write a session which they did not load as a request: the ID may be a new one, also when they write twice. */
-    async #storeUnder(id, data) {
-      const opened = manager.request(id, id)
-      await opened.open()
-      const { isSuperseded, record } = opened
-      await this.#store({ request: opened, isSuperseded, isNew: true, said: record?.subject, keepsAlive: true }, data)
+      return sent?.id !== undefined
     }
 
     destroy(id, callback) {
@@ -291,12 +318,6 @@ async function confirmLogin(request) {
   await request.sessionStore.sessions.confirmLogin(idOf(request))
 }
 
-/** Stores where a request comes from, for the list of its user's sessions. `logIn` does so by itself. */
-async function noteDevice(request) {
-  const { sessions } = request.sessionStore
-  if (sessions.storesLabels) await sessions.update(idOf(request), deviceOf(clientOfRequest(request)))
-}
-
 /**
  * A middleware that lets a request pass whose user has logged in within so many minutes. The others get 401, or what `otherwise`, a
  * middleware too, answers: a page that asks for the password.
@@ -311,47 +332,18 @@ function requiresLoginWithin(minutes, otherwise = (request, response) => respons
   }
 }
 
+/** A session of @fastify/session has, under symbols of its own, the request and what was in the cookie. */
+function inFastify(session) {
+  const parts = Object.getOwnPropertySymbols(session).map((symbol) => session[symbol])
+  return { request: parts.find((part) => part?.raw?.url), read: parts.find((part) => part?.[READ])?.[READ] }
+}
+
 function idOf(request) {
-  return request.sessionID ?? request.session?.sessionId ?? ''
+  return request.sessionID ?? request.session?.sessionId ?? request.session?.externalKey ?? ''
 }
 
 function clientOfRequest(request) {
   return clientOf((name) => request.headers?.[name], request.ip ?? request.socket?.remoteAddress)
-}
-
-/** The data of a record, with the end of its cookie. */
-function dataOf(record) {
-  const data = JSON.parse(record.json)
-  if (typeof data.cookie !== 'object' || data.cookie === null) data.cookie = {} // of another program
-  const lives = typeof data.cookie.originalMaxAge === 'number' && !isBelowASecond(data.cookie)
-  if (lives) data.cookie.expires = record.expires.toISOString()
-  return data
-}
-
-/** A record lives for whole seconds. */
-function isBelowASecond(cookie) {
-  return typeof cookie?.originalMaxAge === 'number' && cookie.originalMaxAge < 1000
-}
-
-/** The data as it is stored: when the cookie ends follows from the record, unless that is below a second. */
-function textOf(data) {
-  return JSON.stringify(data, function (key, value) {
-    if (this !== data || key !== 'cookie') return value
-    const { expires, ...cookie } = typeof value?.toJSON === 'function' ? value.toJSON() : { ...value }
-    return isBelowASecond(cookie) ? { ...cookie, expires } : cookie
-  })
-}
-
-/** `cookie.maxAge` is the idle timeout. Without it, that is the session manager's. */
-function lifetimeOf(cookie) {
-  const milliseconds = cookie?.originalMaxAge
-  return Number.isFinite(milliseconds) ? Math.max(0, milliseconds / 1000) : undefined
-}
-
-/** A cookie does not outlive the longest session, and one whose age is no number lives as long as the browser. */
-function cut(cookie, maxSeconds) {
-  if (cookie && !Number.isFinite(cookie.originalMaxAge ?? 0)) cookie.maxAge = null
-  else if (cookie?.originalMaxAge > maxSeconds * 1000) cookie.maxAge = maxSeconds * 1000
 }
 
 function pathOf(request) {
@@ -379,4 +371,4 @@ function answer(callback, act) {
   )
 }
 
-module.exports = { confirmLogin, expressStore, logIn, noteDevice, renew, requiresLoginWithin }
+module.exports = { confirmLogin, expressStore, logIn, renew, requiresLoginWithin }

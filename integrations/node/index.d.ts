@@ -340,12 +340,6 @@ export function renew(request: object): Promise<void>
 export function confirmLogin(request: object): Promise<void>
 
 /**
- * Stores where a request comes from, the browser and its system and the address, for the list of its user's sessions. `logIn` does so
- * by itself; call this after a login by other means, such as that of @fastify/session, when the session is stored.
- */
-export function noteDevice(request: object): Promise<void>
-
-/**
  * A middleware of Express, and a hook of Fastify, that lets a request pass whose user has logged in within so many minutes. The others get 401, or what `otherwise`, a
  * middleware too, answers: a page that asks for the password.
  */

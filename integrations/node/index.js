@@ -17,7 +17,7 @@ const {
   CorruptRecordError,
   ConfigurationError,
 } = require('./errors.js')
-const { confirmLogin, expressStore, logIn, noteDevice, renew, requiresLoginWithin } = require('./express.js')
+const { confirmLogin, expressStore, logIn, renew, requiresLoginWithin } = require('./express.js')
 const { fetchSessions, sessionStorage } = require('./fetch.js')
 const { SessionManager, serveEmbeddedDynamoDb } = require('./manager.js')
 const { ManualClock } = require('./native.js')
@@ -33,7 +33,6 @@ module.exports = {
   expressStore,
   confirmLogin,
   logIn,
-  noteDevice,
   renew,
   requiresLoginWithin,
   fetchSessions,

@@ -55,11 +55,6 @@ class SessionManager {
     return this.#native.isPassive(path)
   }
 
-  /** Whether a login stores where it comes from: the setting `labels`. */
-  get storesLabels() {
-    return this.#native.storesLabels
-  }
-
   get idleTimeoutSeconds() {
     return this.#native.idleTimeoutSeconds
   }

@@ -4,13 +4,7 @@
 const native = require('./native.js')
 const { requireSubject, toJson } = require('./arguments.js')
 const { call } = require('./reports.js')
-const { Session, contextOf } = require('./session.js')
-
-/** The label and the context of the device that a request comes from. */
-function deviceOf(client) {
-  const [label, context] = native.deviceOf(...client)
-  return { label: label ?? undefined, context: contextOf(context) }
-}
+const { Session } = require('./session.js')
 
 /** Where a request comes from, by its headers. */
 function clientOf(header, address) {
@@ -91,4 +85,4 @@ class RequestSession {
   }
 }
 
-module.exports = { RequestSession, clientOf, deviceOf, fixationWarning }
+module.exports = { RequestSession, clientOf, fixationWarning }

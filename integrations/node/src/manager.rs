@@ -155,11 +155,6 @@ impl NativeManager {
     }
 
     #[napi(getter)]
-    pub fn stores_labels(&self) -> bool {
-        self.sessions.config().labels
-    }
-
-    #[napi(getter)]
     pub fn idle_timeout_seconds(&self) -> f64 {
         self.sessions.config().default_timeouts().idle_seconds as f64
     }

@@ -23,18 +23,6 @@ pub struct NativeRequest {
     client: std::sync::Mutex<Client>,
 }
 
-/// The label and the context, as JSON text, of the device that a request comes from.
-#[napi]
-pub fn device_of(
-    address: Option<String>,
-    user_agent: Option<String>,
-    brands: Option<String>,
-    platform: Option<String>,
-) -> (Option<String>, Option<String>) {
-    let device = Client { user_agent, brands, platform, address }.device();
-    (device.label().map(str::to_owned), device.context().map(str::to_owned))
-}
-
 /// What a request has read.
 #[napi]
 pub struct Opened {

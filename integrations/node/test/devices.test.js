@@ -6,7 +6,7 @@ const { once } = require('node:events')
 const { before, test } = require('node:test')
 const express = require('express')
 const expressSession = require('express-session')
-const { confirmLogin, expressStore, fetchSessions, logIn, noteDevice, requiresLoginWithin } = require('dynamodb-web-session')
+const { confirmLogin, expressStore, fetchSessions, logIn, requiresLoginWithin } = require('dynamodb-web-session')
 const { startProxy, startTable } = require('./table.js')
 
 const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
@@ -128,8 +128,6 @@ async function fastify(t, sessions) {
   app.post('/login', async (request) => {
     await request.session.regenerate()
     request.session.user = 'grace'
-    await request.session.save()
-    await noteDevice(request)
     return 'welcome'
   })
   app.get('/devices', async (request) => store.sessionsOf('grace', { current: request }))
@@ -148,7 +146,7 @@ test('Fastify', async (t) => {
   assert.equal((await serious()).statusCode, 401)
 })
 
-test('a setting leaves labels out, also where the program notes a device', async (t) => {
+test('a setting leaves labels out', async (t) => {
   const sessions = table.manager({ labels: false })
   await sessions.revokeAll('grace')
   await fastify(t, sessions)

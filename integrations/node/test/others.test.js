@@ -6,18 +6,22 @@ const { once } = require('node:events')
 const { test } = require('node:test')
 const expressSession = require('express-session')
 const { expressStore } = require('dynamodb-web-session')
-const { startTable } = require('./table.js')
+const { startProxy, startTable } = require('./table.js')
+const atOnce = require('../../../tests/cases/requests_at_once.json')
 
-async function startStore() {
+const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
+
+async function startStore(settings) {
   const table = await startTable()
-  const sessions = table.manager()
-  return { sessions, store: expressStore(expressSession, { sessions, subject: (data) => data.user }) }
+  const proxy = await startProxy(table.url)
+  const sessions = table.manager({ endpointUrl: proxy.url, ...settings })
+  return { sessions, clock: table.clock, proxy, store: expressStore(expressSession, { sessions, subject: (data) => data.user }) }
 }
 
 /** A browser that keeps the cookies of what `send` returns: a status, a text and the `set-cookie` headers. */
-function browser(send) {
-  const cookies = new Map()
-  return async (method, path) => {
+function browser(send, other) {
+  const cookies = new Map(other?.cookies)
+  const visit = async (method, path) => {
     const cookie = [...cookies].map((pair) => pair.join('=')).join('; ')
     const { status, text, set } = await send(method, path, cookie)
     for (const line of set) {
@@ -26,14 +30,54 @@ function browser(send) {
     }
     return [status, text]
   }
+  return Object.assign(visit, { cookies })
 }
 
-test('@fastify/session', async (t) => {
-  const { sessions, store } = await startStore()
+let act
+async function meanwhile() {
+  const now = act
+  act = undefined
+  await now?.()
+}
+
+/** What a request of the cases changes. */
+async function change(session, query) {
+  const { set, remove = [] } = JSON.parse(query)
+  Object.assign(session, set)
+  for (const key of remove) delete session[key]
+  await meanwhile()
+}
+
+/** The cases, with a new browser for each: `visit(other)` makes one, with the cookies of another one. */
+async function requestsAtOnce(visit, isStored = () => true) {
+  const path = (changes) => `/change?${new URLSearchParams({ changes: JSON.stringify(changes) })}`
+  for (const { rule, stored, meanwhile, request, left } of atOnce) {
+    const tab = visit()
+    await tab('POST', path({ set: stored }))
+    const other = visit(tab)
+    act = () => other('POST', path(meanwhile))
+    assert.equal((await tab('POST', path(request)))[0], 200, rule)
+    const expected = Object.fromEntries(Object.entries(left).filter(([key]) => isStored(key)))
+    assert.deepEqual(JSON.parse((await tab('GET', '/all'))[1]), expected, rule)
+  }
+}
+
+function serveFastify(t, store) {
   const app = require('fastify')()
   t.after(() => app.close())
   app.register(require('@fastify/cookie'))
   app.register(require('@fastify/session'), { secret: 's'.repeat(32), store, cookie: { secure: false } })
+  const visit = (other) =>
+    browser(async (method, url, cookie) => {
+      const response = await app.inject({ method, url, headers: { cookie } })
+      return { status: response.statusCode, text: response.body, set: [response.headers['set-cookie'] ?? []].flat() }
+    }, other)
+  return { app, visit }
+}
+
+test('@fastify/session', async (t) => {
+  const { sessions, store } = await startStore()
+  const { app, visit } = serveFastify(t, store)
   app.get('/', async (request) => request.session.user ?? 'nobody')
   app.post('/count', async (request) => String((request.session.n = (request.session.n ?? 0) + 1)))
   app.post('/login', async (request) => {
@@ -48,11 +92,6 @@ test('@fastify/session', async (t) => {
   const warnings = []
   const warned = (warning) => warnings.push(warning.code)
   process.on('warning', warned)
-  const visit = () =>
-    browser(async (method, url, cookie) => {
-      const response = await app.inject({ method, url, headers: { cookie } })
-      return { status: response.statusCode, text: response.body, set: [response.headers['set-cookie'] ?? []].flat() }
-    })
   const [laptop, phone] = [visit(), visit()]
   assert.deepEqual(await laptop('POST', '/count'), [200, '1'])
   assert.deepEqual(await laptop('POST', '/count'), [200, '2'])
@@ -69,14 +108,60 @@ test('@fastify/session', async (t) => {
   assert.ok(!warnings.includes('DYNAMODB_WEB_SESSION_FIXATION'), 'regenerate was called')
 })
 
-test('koa-session', async (t) => {
-  const { sessions, store } = await startStore()
+test('what a request of Fastify costs, and which is a use of its session', async (t) => {
+  const { clock, proxy, store } = await startStore({ passivePaths: ['/poll'] })
+  const { app, visit } = serveFastify(t, store)
+  app.get('/', async ({ session }) => String(session.n))
+  app.get('/poll', async ({ session }) => String(session.n))
+  app.post('/', async ({ session }) => String((session.n = (session.n ?? 0) + 1)))
+  const tab = visit()
+  const cost = async (...request) => {
+    proxy.operations.length = 0
+    await tab(...request)
+    return [...proxy.operations]
+  }
+  assert.deepEqual(await cost('POST', '/'), ['GetItem', 'PutItem'])
+  assert.deepEqual(await cost('GET', '/'), ['GetItem'])
+  assert.deepEqual(await cost('POST', '/'), ['GetItem', 'UpdateItem'])
+  clock.advance(60)
+  assert.deepEqual(await cost('GET', '/poll?since=1'), ['GetItem'])
+  assert.deepEqual(await cost('GET', '/'), ['GetItem', 'UpdateItem'])
+})
+
+test('requests at once in Fastify', async (t) => {
+  const { store } = await startStore()
+  const { app, visit } = serveFastify(t, store)
+  app.post('/change', async ({ session, query }) => {
+    await change(session, query.changes)
+    return 'changed'
+  })
+  app.get('/all', async ({ session }) => {
+    const { cookie: _, ...data } = session
+    return data
+  })
+  await requestsAtOnce(visit)
+})
+
+async function serveKoa(t, store, handle, options) {
   const Koa = require('koa')
   const koaSession = require('koa-session')
   const app = new Koa()
   app.keys = ['secret']
-  app.use((koaSession.default ?? koaSession.createSession ?? koaSession)({ store }, app))
-  app.use(async (ctx) => {
+  app.use((koaSession.default ?? koaSession.createSession ?? koaSession)({ store, ...options }, app))
+  app.use(handle)
+  const server = app.listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  return (other) =>
+    browser(async (method, path, cookie) => {
+      const response = await fetch(`http://127.0.0.1:${server.address().port}${path}`, { method, headers: { cookie, 'user-agent': FIREFOX } })
+      return { status: response.status, text: await response.text(), set: response.headers.getSetCookie() }
+    }, other)
+}
+
+test('koa-session', async (t) => {
+  const { sessions, clock, proxy, store } = await startStore()
+  const visit = (await serveKoa(t, store, async (ctx) => {
     if (ctx.path === '/login') {
       await ctx.session.regenerate?.()
       ctx.session.user = 'alice'
@@ -84,20 +169,53 @@ test('koa-session', async (t) => {
     if (ctx.path === '/count') ctx.session.n = (ctx.session.n ?? 0) + 1
     if (ctx.path === '/logout') ctx.session = null
     ctx.body = `${ctx.session?.user ?? 'nobody'} ${ctx.session?.n ?? 0}`
-  })
-  const server = app.listen(0, '127.0.0.1')
-  t.after(() => server.close())
-  await once(server, 'listening')
-  const visit = browser(async (method, path, cookie) => {
-    const response = await fetch(`http://127.0.0.1:${server.address().port}${path}`, { method, headers: { cookie } })
-    return { status: response.status, text: await response.text(), set: response.headers.getSetCookie() }
-  })
+    if (ctx.path === '/devices') ctx.body = await store.sessionsOf('alice', { current: ctx })
+  }))()
   assert.deepEqual(await visit('POST', '/count'), [200, 'nobody 1'])
   assert.deepEqual(await visit('POST', '/count'), [200, 'nobody 2'])
   assert.deepEqual(await visit('POST', '/login'), [200, 'alice 2'])
   assert.deepEqual(await visit('GET', '/'), [200, 'alice 2'])
-  assert.equal((await sessions.sessionsOf('alice')).length, 1)
+  const [device, ...others] = JSON.parse((await visit('GET', '/devices'))[1])
+  assert.deepEqual([device.label, device.context, device.isCurrent, others], ['Firefox on Linux', { address: '127.0.0.1' }, true, []])
   assert.deepEqual(await visit('POST', '/logout'), [200, 'nobody 0'])
   assert.deepEqual(await visit('GET', '/'), [200, 'nobody 0'])
   assert.equal((await sessions.sessionsOf('alice')).length, 0)
+
+
+  // The session lives as long as the cookie: `maxAge` is a day, to which koa-session adds ten seconds.
+  await visit('POST', '/login')
+  proxy.operations.length = 0
+  assert.deepEqual(await visit('GET', '/'), [200, 'alice 0'])
+  assert.deepEqual(proxy.operations, ['GetItem'])
+  clock.advance(86_409)
+  assert.deepEqual(await visit('GET', '/'), [200, 'alice 0'])
+  clock.advance(2)
+  assert.deepEqual(await visit('GET', '/'), [200, 'nobody 0'])
+})
+
+test('a request of Koa that only reads is a use of its session', async (t) => {
+  const { clock, store } = await startStore({ passivePaths: ['/poll'] })
+  const count = async (ctx) => {
+    if (ctx.method === 'POST') ctx.session.n = 1
+    ctx.body = String(ctx.session.n)
+  }
+  const visit = (await serveKoa(t, store, count, { maxAge: 'session' }))()
+  await visit('POST', '/')
+  for (let n = 0; n < 3; n++) {
+    clock.advance(7199)
+    assert.deepEqual(await visit('GET', '/'), [200, '1'])
+  }
+  clock.advance(7199)
+  assert.deepEqual(await visit('GET', '/poll'), [200, '1'])
+  clock.advance(1)
+  assert.deepEqual(await visit('GET', '/'), [200, 'undefined'])
+})
+
+test('requests at once in Koa', async (t) => {
+  const { store } = await startStore()
+  const visit = await serveKoa(t, store, async (ctx) => {
+    if (ctx.path === '/change') await change(ctx.session, ctx.query.changes)
+    ctx.body = ctx.session.toJSON()
+  })
+  await requestsAtOnce(visit, (key) => key[0] !== '_') // koa-session stores no keys that begin so
 })
