@@ -30,6 +30,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::early_timer::EarlyTimer;
 use super::endpoint::Endpoint;
 use super::proxies::{Proxies, Proxy};
 use crate::error::{BoxError, ConfigError};
@@ -47,6 +48,7 @@ pub(crate) struct Connections {
     tls: TlsConnector,
     proxies: Option<Arc<Proxies>>,
     pool: Arc<Mutex<Pool>>,
+    early_timer: Arc<EarlyTimer>,
 }
 
 /// Connections that are not in use.
@@ -82,7 +84,7 @@ impl Connections {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let proxies = Proxies::from_env()?.map(Arc::new);
-        Ok(Self { tls: Arc::new(config).into(), proxies, pool: Arc::default() })
+        Ok(Self { tls: Arc::new(config).into(), proxies, pool: Arc::default(), early_timer: Arc::default() })
     }
 
     async fn send(
@@ -90,6 +92,7 @@ impl Connections {
         request: HttpRequest,
         connect_timeout: Duration,
     ) -> Result<HttpResponse, ConnectorError> {
+        self.early_timer.keep_set();
         let user = |error: BoxError| ConnectorError::user(error);
         let io = |error: BoxError| ConnectorError::io(error);
         let mut request = request.try_into_http1x().map_err(|error| user(error.into()))?;

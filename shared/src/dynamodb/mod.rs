@@ -10,6 +10,7 @@ mod connector;
 pub(crate) mod create;
 mod credentials;
 pub(crate) mod device;
+mod early_timer;
 mod endpoint;
 mod expressions;
 pub(crate) mod item;
