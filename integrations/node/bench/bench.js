@@ -161,28 +161,31 @@ async function requests(endpoint) {
   for (const name of names) {
     servers[name] = await serve(name, endpoint)
     servers[name].cookie = (await servers[name].get('/write')).cookie
-    servers[name].blocks = []
+    servers[name].figures = { '/read': [], '/change': [] }
   }
   for (let block = 0; block <= BLOCKS; block++) {
-    for (const { get, cookie, blocks } of Object.values(servers)) {
-      const before = JSON.parse((await get('/cpu')).text)
-      const time = process.hrtime.bigint()
-      for (let n = 0; n < CALLS; n++) {
-        const { text } = await get('/read', cookie)
-        if (text !== '1000') throw new Error(`read ${text}`)
+    for (const { get, cookie, figures } of Object.values(servers)) {
+      for (const [route, blocks] of Object.entries(figures)) {
+        const before = JSON.parse((await get('/cpu')).text)
+        const time = process.hrtime.bigint()
+        for (let n = 0; n < CALLS; n++) {
+          const { text } = await get(route, cookie)
+          if (route === '/read' ? text !== '1000' : !(Number(text) < 1)) throw new Error(`${route} ${text}`)
+        }
+        const wall = Number(process.hrtime.bigint() - time) / 1000
+        const after = JSON.parse((await get('/cpu')).text)
+        const cpu = after.user + after.system - before.user - before.system
+        if (block > 0) blocks.push({ cpu: cpu / CALLS, wall: wall / CALLS })
       }
-      const wall = Number(process.hrtime.bigint() - time) / 1000
-      const after = JSON.parse((await get('/cpu')).text)
-      const cpu = after.user + after.system - before.user - before.system
-      if (block > 0) blocks.push({ cpu: cpu / CALLS, wall: wall / CALLS })
     }
   }
-  const figures = {}
-  for (const [name, { child, blocks }] of Object.entries(servers)) {
+  const medians = (blocks) => ({ cpu: median(blocks.map((b) => b.cpu)), wall: median(blocks.map((b) => b.wall)) })
+  const result = {}
+  for (const [name, { child, figures }] of Object.entries(servers)) {
     child.kill()
-    figures[name] = { cpu: median(blocks.map((b) => b.cpu)), wall: median(blocks.map((b) => b.wall)), asked: asked[name] }
+    result[name] = { ...medians(figures['/read']), change: medians(figures['/change']), asked: asked[name] }
   }
-  return figures
+  return result
 }
 
 /** What a logout leaves of a session when a slow request is under way. */
@@ -234,26 +237,65 @@ function starts() {
   return { ours: median(figures.ours), 'connect-dynamodb': median(figures['connect-dynamodb']) }
 }
 
+/** 200 loads at once, so many in all: how long the event loop was late, in milliseconds, and the memory on the way, in MiB. */
+const CONCURRENT = (name, total) => `
+  const { monitorEventLoopDelay } = require('node:perf_hooks')
+  const { STORES } = require(${JSON.stringify(__filename)})
+  const store = STORES[${JSON.stringify(name)}](require('express-session'))
+  const memory = () => process.memoryUsage.rss() / 2 ** 20
+  let left = ${total}
+  let early
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  const load = (done) => {
+    if (left === ${total} - 100_000) early ??= memory()
+    if (left-- <= 0) return done()
+    store.get('${'A'.repeat(32)}', (error, data) => {
+      if (error ?? data.text.length !== 1000) throw error ?? new Error('not found')
+      load(done)
+    })
+  }
+  const begun = Date.now()
+  delay.enable()
+  Promise.all(Array.from({ length: 200 }, () => new Promise(load))).then(() => {
+    const of = (nanoseconds) => nanoseconds / 1e6 - 1
+    const rate = ${total} / ((Date.now() - begun) / 1000)
+    console.log(JSON.stringify({ rate, median: of(delay.percentile(50)), late: of(delay.percentile(99)), early, end: memory() }))
+    process.exit()
+  })
+`
+
+function concurrent() {
+  const run = (name, total) => JSON.parse(execFileSync(process.execPath, ['-e', CONCURRENT(name, total)], { cwd: path.join(__dirname, '..') }))
+  return { ours: run('ours', 1_000_000), 'connect-dynamodb': run('connect-dynamodb', 20_000) }
+}
+
 const row = (...cells) => `| ${cells.join(' | ')} |`
 
-function report({ get, request, start, race }) {
+function report({ get, request, start, race, concurrent }) {
   const whole = (value) => value.toFixed(0)
   const ratio = (figures, of = (value) => value) => of(figures['connect-dynamodb']) / of(figures.ours)
   const cpu = (value) => value.cpu
   const ratios = [
     ['CPU of a load, connect-dynamodb to ours', ratio(get, cpu), 4, ''],
     ['CPU of an HTTP request that reads the session, connect-dynamodb to ours', ratio(request, cpu), 4, '≥ 8'],
-    ['the same, without what MemoryStore takes', (request['connect-dynamodb'].cpu - request.MemoryStore.cpu) / (request.ours.cpu - request.MemoryStore.cpu), null, ''],
+    ['CPU of an HTTP request that changes the session, connect-dynamodb to ours', ratio(request, ({ change }) => change.cpu), null, ''],
+    ['the CPU of the reading request without what MemoryStore takes', (request['connect-dynamodb'].cpu - request.MemoryStore.cpu) / (request.ours.cpu - request.MemoryStore.cpu), null, ''],
     ['import to the end of the first load, connect-dynamodb to ours', ratio(start), 10, ''],
   ]
   return [
     `\`node integrations/node/bench/bench.js write\`, on ${new Date().toISOString().slice(0, 10)}, ${os.cpus().length} cores, Linux ${os.release()}, Node ${process.version}.`,
     '',
-    row('store', 'CPU of a get, µs', 'time, µs', 'CPU of an HTTP request, µs', 'time, µs', 'import to first load, ms'),
-    row('---', '---:', '---:', '---:', '---:', '---:'),
+    row('store', 'CPU of a get, µs', 'time, µs', 'CPU of an HTTP request that reads, µs', 'time, µs', 'CPU of one that changes, µs', 'time, µs', 'import to first load, ms'),
+    row('---', '---:', '---:', '---:', '---:', '---:', '---:', '---:'),
     ...Object.entries(request).map(([name, figures]) =>
-      row(name, get[name] ? whole(get[name].cpu) : '', get[name] ? whole(get[name].wall) : '', whole(figures.cpu), whole(figures.wall), start[name]?.toFixed(1) ?? ''),
+      row(name, get[name] ? whole(get[name].cpu) : '', get[name] ? whole(get[name].wall) : '', whole(figures.cpu), whole(figures.wall), whole(figures.change.cpu), whole(figures.change.wall), start[name]?.toFixed(1) ?? ''),
     ),
+    '',
+    row('200 gets at once', 'gets a second', 'the event loop is late, ms, median', '99 of 100'),
+    row('---', '---:', '---:', '---:'),
+    ...Object.entries(concurrent).map(([name, { rate, median, late }]) => row(name, whole(rate), median.toFixed(1), late.toFixed(1))),
+    '',
+    `Ours made a million gets so: the process had ${whole(concurrent.ours.early)} MiB after 100,000 of them, and ${whole(concurrent.ours.end)} MiB after all.`,
     '',
     row('store', 'a request that reads the session asks DynamoDB for', 'one that changes it', 'a logout'),
     row('---', '---', '---', '---'),
@@ -300,7 +342,7 @@ async function main() {
     KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
     BillingMode: 'PAY_PER_REQUEST',
   })
-  const figures = { get: await gets(), start: starts(), request: await requests(dynamodb.url), race: await races(dynamodb.url) }
+  const figures = { get: await gets(), start: starts(), concurrent: concurrent(), request: await requests(dynamodb.url), race: await races(dynamodb.url) }
   dynamodb.child.kill()
   const text = report(figures)
   console.log(text)
