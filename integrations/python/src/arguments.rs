@@ -20,14 +20,14 @@ impl Named<'_> {
     /// `None`: no session has such an ID.
     pub(crate) fn id(&self) -> Option<SessionId> {
         match self {
-            Self::Session(session) => Some(session.borrow().session_id().clone()),
+            Self::Session(session) => Some(session.get().read(|session| session.id().clone())),
             Self::Id(text) => text.parse().ok(),
         }
     }
 
     pub(crate) fn loggable_id(&self) -> PyResult<LoggableId> {
         match self {
-            Self::Session(session) => Ok(session.borrow().session_id().loggable().clone()),
+            Self::Session(session) => Ok(session.get().read(|session| session.loggable_id().clone())),
             Self::Id(text) => text.parse().map_err(|error| PyValueError::new_err(format!("{error}"))),
         }
     }

@@ -350,7 +350,7 @@ impl Verbs {
     #[doc = docstring!(SessionManager::is_logged_in_within)]
     fn is_logged_in_within(&self, session: Option<&Session>, minutes: f64) -> bool {
         let (seconds, now) = ((minutes * 60.0) as u64, self.connection.now());
-        session.is_some_and(|session| session.inner().is_authenticated_within(seconds, now))
+        session.is_some_and(|session| session.read(|session| session.is_authenticated_within(seconds, now)))
     }
 
     #[doc = docstring!(SessionManager::confirm_login)]
@@ -370,13 +370,13 @@ impl Verbs {
     where
         F: Future<Output = Result<shared::Session<Text>, Error>> + Send,
     {
-        let encoded = Session::encoded(session)?;
+        let encoded = session.get().encoded(session.py())?;
         let saved = session.clone().unbind();
         self.call(
             session.py(),
             move |sessions| save(sessions, encoded),
             move |py, session| {
-                saved.borrow_mut(py).saved(session);
+                saved.get().saved(session);
                 Ok(py.None())
             },
         )

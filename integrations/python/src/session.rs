@@ -1,5 +1,6 @@
 //! A session in the hands of a Python program.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use dynamodb_web_session as shared;
@@ -10,45 +11,49 @@ use crate::json::{self, Text};
 use crate::settings::Seconds;
 
 #[doc = docstring!(Session)]
-#[pyclass(module = "dynamodb_web_session")]
+#[pyclass(frozen, module = "dynamodb_web_session")]
 pub(crate) struct Session {
-    inner: shared::Session<Text>,
-    /// What the text stands for, from the first use on. The program may change it.
-    data: Option<Py<PyAny>>,
+    /// Threads may share a session. Nothing that runs code of Python happens while it is locked.
+    state: Mutex<State>,
     #[doc = docstring!(Session::is_new)]
     #[pyo3(get)]
     is_new: bool,
 }
 
+struct State {
+    inner: shared::Session<Text>,
+    /// What the text stands for, from the first use on. The program may change it.
+    data: Option<Py<PyAny>>,
+}
+
 impl Session {
     pub(crate) fn new(inner: shared::Session<Text>, is_new: bool) -> Self {
-        Self { inner, data: None, is_new }
+        Self { state: Mutex::new(State { inner, data: None }), is_new }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&shared::Session<Text>) -> T) -> T {
+        read(&self.state().inner)
     }
 
     /// The session with the text of the data that it has now.
-    pub(crate) fn encoded(session: &Bound<'_, Self>) -> PyResult<shared::Session<Text>> {
+    pub(crate) fn encoded(&self, py: Python<'_>) -> PyResult<shared::Session<Text>> {
         let (mut inner, data) = {
-            let session = session.borrow();
-            (session.inner.clone(), session.data.as_ref().map(|data| data.clone_ref(session.py())))
+            let state = self.state();
+            (state.inner.clone(), state.data.as_ref().map(|data| data.clone_ref(py)))
         };
-        // Not borrowed any more: the encoder may run code of the program.
         if let Some(data) = data {
-            inner.data = json::encode(data.bind(session.py()))?;
+            inner.data = json::encode(data.bind(py))?;
         }
         Ok(inner)
     }
 
-    pub(crate) fn inner(&self) -> &shared::Session<Text> {
-        &self.inner
-    }
-
-    pub(crate) fn session_id(&self) -> &shared::SessionId {
-        self.inner.id()
-    }
-
     /// Takes over what a save has made of the session.
-    pub(crate) fn saved(&mut self, inner: shared::Session<Text>) {
-        self.inner = inner;
+    pub(crate) fn saved(&self, inner: shared::Session<Text>) {
+        self.state().inner = inner;
     }
 }
 
@@ -56,116 +61,121 @@ impl Session {
 impl Session {
     #[doc = docstring!(Session::id)]
     #[getter]
-    fn id(&self) -> &str {
-        self.inner.id().expose()
+    fn id(&self) -> String {
+        self.read(|session| session.id().expose().to_owned())
     }
 
     #[doc = docstring!(Session::loggable_id)]
     #[getter]
-    fn loggable_id(&self) -> &str {
-        self.inner.loggable_id().as_str()
+    fn loggable_id(&self) -> String {
+        self.read(|session| session.loggable_id().to_string())
     }
 
     #[doc = docstring!(Session::subject)]
     #[getter]
-    fn subject(&self) -> Option<&str> {
-        self.inner.subject().map(shared::Subject::as_str)
+    fn subject(&self) -> Option<String> {
+        self.read(|session| session.subject().map(|subject| subject.as_str().to_owned()))
     }
 
     #[doc = docstring!(Session::label)]
     #[getter]
-    fn label(&self) -> Option<&str> {
-        self.inner.device().label()
+    fn label(&self) -> Option<String> {
+        self.read(|session| session.device().label().map(str::to_owned))
     }
 
     #[doc = docstring!(Session::context)]
     #[getter]
     fn context<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        context(py, self.inner.device())
+        context(py, &self.read(|session| session.device().clone()))
     }
 
     #[doc = docstring!(Session::authenticated_at)]
     #[getter]
     fn authenticated_at(&self) -> Option<SystemTime> {
-        self.inner.authenticated_at().map(SystemTime::from)
+        self.read(|session| session.authenticated_at().map(SystemTime::from))
     }
 
     #[doc = docstring!(Session::created)]
     #[getter]
     fn created(&self) -> SystemTime {
-        self.inner.created().into()
+        self.read(|session| session.created().into())
     }
 
     #[doc = docstring!(Session::expires)]
     #[getter]
     fn expires(&self) -> SystemTime {
-        self.inner.expires().into()
+        self.read(|session| session.expires().into())
     }
 
     #[doc = docstring!(Session::idle_deadline)]
     #[getter]
     fn idle_deadline(&self) -> SystemTime {
-        self.inner.idle_deadline().into()
+        self.read(|session| session.idle_deadline().into())
     }
 
     #[doc = docstring!(Session::absolute_deadline)]
     #[getter]
     fn absolute_deadline(&self) -> SystemTime {
-        self.inner.absolute_deadline().into()
+        self.read(|session| session.absolute_deadline().into())
     }
 
     #[doc = docstring!(Session::etag)]
     #[getter]
-    fn etag(&self) -> &str {
-        self.inner.etag().as_str()
+    fn etag(&self) -> String {
+        self.read(|session| session.etag().as_str().to_owned())
     }
 
     #[getter]
     fn idle_timeout_seconds(&self) -> u64 {
-        self.inner.timeouts.idle_seconds
+        self.read(|session| session.timeouts.idle_seconds)
     }
 
     #[setter]
-    fn set_idle_timeout_seconds(&mut self, seconds: Seconds) {
-        self.inner.timeouts.idle_seconds = seconds.0;
+    fn set_idle_timeout_seconds(&self, seconds: Seconds) {
+        self.state().inner.timeouts.idle_seconds = seconds.0;
     }
 
     #[getter]
     fn absolute_timeout_seconds(&self) -> u64 {
-        self.inner.timeouts.absolute_seconds
+        self.read(|session| session.timeouts.absolute_seconds)
     }
 
     #[setter]
-    fn set_absolute_timeout_seconds(&mut self, seconds: Seconds) {
-        self.inner.timeouts.absolute_seconds = seconds.0;
+    fn set_absolute_timeout_seconds(&self, seconds: Seconds) {
+        self.state().inner.timeouts.absolute_seconds = seconds.0;
     }
 
     #[getter]
-    fn data(session: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        let py = session.py();
-        let mut session = session.borrow_mut();
-        match &session.data {
-            Some(data) => Ok(data.clone_ref(py)),
-            None => {
-                let data = json::decode(py, &session.inner.data)?.unbind();
-                Ok(session.data.insert(data).clone_ref(py))
+    fn data(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let text = {
+            let state = self.state();
+            if let Some(data) = &state.data {
+                return Ok(data.clone_ref(py));
             }
-        }
+            state.inner.data.clone()
+        };
+        let decoded = json::decode(py, &text)?.unbind();
+        let used = decoded.clone_ref(py);
+        // If another thread was faster, both use what it has decoded.
+        Ok(self.state().data.get_or_insert(used).clone_ref(py))
     }
 
     #[setter]
-    fn set_data(&mut self, data: Py<PyAny>) {
-        self.data = Some(data);
+    fn set_data(&self, data: Py<PyAny>) {
+        let before = self.state().data.replace(data);
+        drop(before); // it may run code of the program
     }
 
     #[doc = docstring!(Session::json)]
     #[getter]
-    fn json(session: &Bound<'_, Self>) -> PyResult<String> {
-        Ok(Self::encoded(session)?.data.get().to_owned())
+    fn json(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.encoded(py)?.data.get().to_owned())
     }
 
     fn __repr__(&self) -> String {
-        format!("<Session {}… until {}>", &self.loggable_id()[..16], self.inner.expires())
+        self.read(|session| {
+            format!("<Session {}… until {}>", &session.loggable_id().as_str()[..16], session.expires())
+        })
     }
 }
 

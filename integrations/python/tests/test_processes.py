@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import threading
 import time
@@ -81,6 +82,11 @@ def test_one_session_object_in_many_threads(manager: SessionManager) -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(save, range(200)))
     assert data(manager.load(session.id))["n"] in range(200)
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python always has a GIL")
+def test_the_import_does_not_turn_the_gil_on() -> None:
+    assert not sys._is_gil_enabled()  # type: ignore[attr-defined]
 
 
 def test_a_call_does_not_hold_the_gil(silent: str, table: Table) -> None:
