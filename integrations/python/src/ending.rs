@@ -29,10 +29,20 @@ pub(crate) fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     if let Some((_, is_main)) = IS_MAIN.get().filter(|(asked, _)| *asked == process) {
         return Ok(is_main);
     }
+    if !is_imported(py, "threading")? {
+        return Ok(true); // Python knows of no other thread
+    }
     let main = MAIN.import(py, "threading", "main_thread")?.call0()?.getattr("ident")?;
     let is_main = main.eq(CURRENT.import(py, "threading", "get_ident")?.call0()?)?;
     IS_MAIN.set(Some((process, is_main)));
     Ok(is_main)
+}
+
+/// Whether the program has imported a module of Python's library. A first call must not do so only to find out that nobody uses it:
+/// `threading` and `logging` take longer than all the rest of it.
+pub(crate) fn is_imported(py: Python<'_>, module: &str) -> PyResult<bool> {
+    static MODULES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    MODULES.import(py, "sys", "modules")?.contains(module)
 }
 
 /// A thread that is about to return to the interpreter.

@@ -13,6 +13,8 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
+use crate::ending::is_imported;
+
 /// Python's levels.
 const DEBUG: u8 = 10;
 const INFO: u8 = 20;
@@ -38,6 +40,12 @@ pub(crate) fn flush(py: Python<'_>) {
     let Ok(mut waiting) = WAITING.try_lock() else { return };
     let records = std::mem::take(&mut *waiting);
     drop(waiting);
+    // Without a handler, Python prints warnings and nothing below.
+    let is_wanted =
+        || records.iter().any(|(level, _)| *level >= WARNING) || is_imported(py, "logging").unwrap_or(true);
+    if LOGGER.get(py).is_none() && !is_wanted() {
+        return;
+    }
     let logger = LOGGER.get_or_try_init(py, || {
         let logger = py.import("logging")?.call_method1("getLogger", ("dynamodb_web_session",))?;
         Ok::<_, PyErr>(logger.unbind())

@@ -89,6 +89,19 @@ def test_the_import_does_not_turn_the_gil_on() -> None:
     assert not sys._is_gil_enabled()  # type: ignore[attr-defined]
 
 
+def test_a_first_call_imports_neither_logging_nor_threading(table: Table) -> None:
+    program = f"""
+        import sys
+        from dynamodb_web_session import SessionManager
+        before = set(sys.modules)
+        manager = SessionManager(**{table.settings()!r})
+        assert manager.load(manager.create({{"n": 1}}).id).data == {{"n": 1}}
+        print({{"logging", "threading"}} & (set(sys.modules) - before))
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("set()\n", "")
+
+
 def test_a_call_does_not_hold_the_gil(silent: str, table: Table) -> None:
     waiting = SessionManager(**table.settings() | {"endpoint_url": silent})
     thread = threading.Thread(target=lambda: pytest.raises(UnavailableError, waiting.load, "A" * 43))
