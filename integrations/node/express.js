@@ -1,30 +1,33 @@
 'use strict'
-// A store for express-session.
+// A store for express-session, @fastify/session and koa-session.
 
+const { EventEmitter } = require('node:events')
 const { RawJson, subjectOf } = require('./arguments.js')
-const { ANSWERS, NotFoundError } = require('./errors.js')
+const { NotFoundError } = require('./errors.js')
+const fastify = require('./fastify.js')
+const koa = require('./koa.js')
 const { SessionManager } = require('./manager.js')
 const { clientOf, fixationWarning } = require('./request.js')
 const { cut, dataOf, isBelowASecond, lifetimeOf, textOf } = require('./stored.js')
+const { waitForTheSession } = require('./waiting.js')
 
 /** Marks what `get` returns, until express-session makes its own object of it. */
 const LOADED = Symbol('loaded')
 
-/** What the request of @fastify/session has read. That copies what `get` returns, and keeps of it only data and cookie. */
-const READ = Symbol('read')
-
-/**
- * express-session saves a session while the response is on its way, and sets the cookie in any case. With this store the response
- * waits until the session is stored, so that an error is an answer and the cookie is set only for a session that is there.
- */
+/** `session` is the middleware that the store is for. koa-session has no class for stores. */
 function expressStore(session, { sessions, subject = () => undefined, moveFrom } = {}) {
   const manager = sessions ?? new SessionManager()
   if (moveFrom && !(moveFrom.until instanceof Date)) throw new TypeError('moveFrom needs `until`, a Date: when it ends')
+  const { Store = EventEmitter } = session
 
-  class DynamoDbStore extends session.Store {
+  class DynamoDbStore extends Store {
     #generate
-    /** For each session object of express-session, and each context of Koa, what the request knows of its session. */
+    /** For each session object of Express and Fastify, and each context of Koa, what the request knows of its session. */
     #known = new WeakMap()
+    /** What @fastify/session is about to get, by ID: sessions that a login or a renewal has just made. */
+    #moved = new Map()
+    /** The plugin for Fastify. */
+    fastify = fastify.plugin(session, this, (request) => this.#knownOf(request))
     /** The moves that are under way, by ID: requests at once wait for the same one. */
     #moving = new Map()
     /** IDs of requests that came with one from before a renewal, until express-session has made a new session for them. */
@@ -55,30 +58,45 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
       this.#known.set(created, known)
       opened.cameFrom(clientOfRequest(request))
       cut(created.cookie, manager.maxTimeoutSeconds)
-      this.#waitForTheSession(request)
+      waitForTheSession(request, async (session) => {
+        const known = this.#known.get(session)
+        try {
+          return known ? await this.#finish(known, session) : true
+        } catch (error) {
+          known.isRefused = true
+          throw error
+        }
+      })
       return known
     }
 
-    get(id, callback, koa) {
+    get(id, callback, options) {
       return answer(callback, async () => {
-        const opened = await this.#open(id)
-        if (opened.isSuperseded && this.#generate) this.#superseded.add(id)
-        if (!opened.record) return null
-        if (koa?.ctx) return this.#useInKoa(koa.ctx, opened)
-        const data = dataOf(opened.record)
+        const opened = this.#moved.get(id) ?? (await this.#open(id))
+        if (options?.ctx) return this.#useInKoa(options.ctx, id, opened)
+        const { isSuperseded, record } = opened
+        if (isSuperseded && this.#generate) this.#superseded.add(id)
+        if (isSuperseded && this.fastify.isRegistered) return { cookie: fastify.read({ id, request: opened, isSuperseded }) }
+        if (!record) return null
+        const data = dataOf(record)
         if (isBelowASecond(data.cookie) && new Date(data.cookie.expires) <= new Date()) return null
-        data.cookie[READ] = { request: opened, said: subjectOf(subject(data)), keepsAlive: true }
+        const said = subjectOf(subject(data))
+        const maxAge = data.cookie.originalMaxAge ?? null
+        Object.assign(data.cookie, fastify.read({ id, request: opened, isFromCookie: true, said, maxAge, keepsAlive: true }))
         return Object.defineProperty(data, LOADED, { value: opened })
       })
     }
 
     /** koa-session says nothing at the end of a request that changes nothing. So a request uses its session here. */
-    async #useInKoa(ctx, opened) {
-      const { json } = opened.record
-      const data = JSON.parse(json)
-      const known = { request: opened, said: subjectOf(subject(data)), keepsAlive: !manager.isPassive(pathOf(ctx.request)) }
+    async #useInKoa(ctx, id, opened) {
+      const { isSuperseded, record } = opened
+      const keepsAlive = !manager.isPassive(pathOf(ctx))
+      const known = { id: isSuperseded ? undefined : id, request: opened, isFromCookie: true, isSuperseded, keepsAlive }
       this.#known.set(ctx, known)
-      await opened.finish(json, { lifetime: 'keep', keepsAlive: known.keepsAlive })
+      if (!record) return null
+      const data = JSON.parse(record.json)
+      known.said = subjectOf(subject(data))
+      await opened.finish(record.json, { lifetime: 'keep', keepsAlive })
       return data
     }
 
@@ -111,23 +129,29 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
     createSession(request, data) {
       const opened = data[LOADED] ?? manager.request(request.sessionID)
       const created = super.createSession(request, data)
-      this.#knows(request, opened, created, subjectOf(subject(created)))
+      this.#knows(request, opened, created, subjectOf(subject(created))).isFromCookie = true
       return created
     }
 
     /** koa-session passes a `maxAge` in the place of the callback. */
-    set(id, data, callback, koa) {
+    set(id, data, callback, options) {
       return answer(callback, async () => {
-        const known = this.#known.get(data) ?? (await this.#knownElsewhere(id, data, koa?.ctx))
-        await this.#store(known, data, koa?.ctx ? { originalMaxAge: callback } : data.cookie)
+        const ctx = options?.ctx
+        const known = this.#known.get(data) ?? (await this.#knownElsewhere(id, data, ctx))
+        if (!ctx) return void (await this.#store(known, data))
+        koa.cut(ctx.sessionOptions, manager.maxTimeoutSeconds)
+        koa.keepEnd(data, known.end)
+        await this.#store(known, data, koa.cookieOf(callback, manager.maxTimeoutSeconds))
       })
     }
 
     /** What a request of Koa or Fastify knows of the session that it stores, or a program. */
     async #knownElsewhere(id, data, ctx) {
-      const { request, read } = ctx ? { request: ctx.request, read: this.#known.get(ctx) } : inFastify(data)
-      const known = read?.request.record?.id === id ? read : await this.#knownUnder(id)
+      const request = ctx ?? fastify.requestOf(data)
+      const read = ctx ? this.#known.get(ctx) : fastify.readIn(data)
+      const known = read && (read.id ?? id) === id ? read : await this.#knownUnder(id)
       if (request) {
+        this.#known.set(ctx ?? data, known)
         known.request.cameFrom(clientOfRequest(request))
         known.keepsAlive = !manager.isPassive(pathOf(request))
       }
@@ -139,7 +163,7 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
       const opened = manager.request(id, id)
       await opened.open()
       const { isSuperseded, record } = opened
-      return { request: opened, isSuperseded, isNew: true, said: record?.subject, keepsAlive: true }
+      return { id, request: opened, isSuperseded, said: record?.subject, keepsAlive: true }
     }
 
     /** Stores a session. Returns whether the response may set the cookie. */
@@ -149,20 +173,23 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
       cut(cookie, manager.maxTimeoutSeconds)
       const said = subjectOf(subject(data))
       const change = said === known.said ? undefined : (said ?? '')
-      if (change && !known.isNew) this.#warn()
+      if (change && known.isFromCookie) this.#warn()
       const sent = await known.request.finish(textOf(data), {
         lifetime: lifetimeOf(cookie),
         subject: change,
         keepsAlive: known.keepsAlive,
       })
-      known.said = said
-      known.isNew = false
+      Object.assign(known, { said, isNew: false, isStored: true })
       return sent?.id !== undefined
     }
 
+    /** koa-session passes its context in the place of the callback. */
     destroy(id, callback) {
       return answer(callback, async () => {
+        const ctx = callback?.ctx
+        if (ctx && this.#known.get(ctx)?.isMoving) return // the session has another ID already
         await manager.clear(id)
+        if (ctx) this.#known.delete(ctx)
       })
     }
 
@@ -171,106 +198,80 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
       callback?.()
     }
 
-    /** Lets the response wait until the session is stored. `request.res` is Express's. */
-    #waitForTheSession(request) {
-      const response = request.res
-      if (!response || request[WAITS]) return
-      request[WAITS] = true
-      const { write, end, writeHead } = response
-      let waiting = [] // calls of write and end
-      let state = 'open'
-      let setsCookie = true
-
-      const finish = async () => {
-        state = 'waiting'
-        const known = request.session && this.#known.get(request.session)
-        try {
-          setsCookie = known ? await this.#finish(known, request.session) : true
-          state = 'done'
-        } catch (error) {
-          known.isRefused = true
-          setsCookie = false
-          state = 'refused'
-          waiting = [[end, [refusal(response, error)]]]
-        }
-        try {
-          for (const [method, values] of waiting) method.apply(response, values)
-        } catch (error) {
-          // Such as that of a cookie which cannot be written.
-          if (response.headersSent) return response.destroy(error)
-          setsCookie = false
-          end.call(response, refusal(response, error))
-        }
-        response.emit('drain')
-      }
-      const later = (method) =>
-        function (...values) {
-          if (state === 'refused') return true
-          if (state === 'done' || response.headersSent) return method.apply(response, values)
-          waiting.push([method, values])
-          if (state === 'open') finish()
-          return method === end ? response : false
-        }
-      response.write = later(write)
-      response.end = later(end)
-      response.writeHead = function (...values) {
-        // express-session sets the cookie of a session that is there; one that ends by time, only with data that has changed.
-        const { session } = request
-        const extends_ = setsCookie && session?.cookie?.expires && !Object.hasOwn(session, EXTENDED)
-        if (!setsCookie) request.session = undefined
-        if (extends_) session[EXTENDED] = true
-        try {
-          return writeHead.apply(response, values)
-        } finally {
-          if (extends_) delete session[EXTENDED]
-          request.session = session
-        }
-      }
-    }
-
     async #finish(known, data) {
       const isEmpty = known.isNew && Object.keys(data).every((key) => key === 'cookie')
       if (isEmpty) return !known.isSuperseded // express-session stores it, if it is told to
       return this.#store(known, data)
     }
 
+    /** What a request knows of its session. A request of Koa is its context. */
+    #knownOf(request) {
+      const { session } = request
+      const read = fastify.readIn(session)
+      return this.#known.get(session) ?? this.#known.get(request) ?? (read?.id === session?.sessionId ? read : undefined)
+    }
+
     /** Logs a user in: see `logIn`. */
     async logIn(request, user, changes) {
-      await this.#moveToNewId(request, (known) => known.logIn(user, textOf(request.session), changes, lifetimeOf(request.session.cookie)))
+      await this.#moveToNewId(request, (opened, { json, added, lifetime }) => opened.logIn(user, json, { ...changes, ...added }, lifetime))
     }
 
     /** Gives the session a new ID: see `renew`. */
     async renew(request) {
-      if (await this.recordOf(request)) await this.#moveToNewId(request, (known) => known.renew(textOf(request.session)))
+      if (await this.recordOf(request)) await this.#moveToNewId(request, (opened, { json }) => opened.renew(json))
     }
 
     async #moveToNewId(request, move) {
-      const known = this.#known.get(request.session)
-      if (!known) throw new TypeError('the request has no session of this store')
+      const isKoa = koa.isContext(request)
+      if (isKoa) request.session ??= {}
+      if (!request.session) throw new TypeError('the request has no session')
+      const known = this.#knownOf(request) ?? { request: manager.request() }
+      known.request.cameFrom(clientOfRequest(request))
+      const { session } = request
+      const now = isKoa ? koa.now(request, manager.maxTimeoutSeconds) : { json: textOf(session), added: {}, lifetime: lifetimeOf(session.cookie) }
       try {
-        await move(known.request)
+        await move(known.request, now)
       } catch (error) {
         known.isRefused = true
-        this.#forget(request.session, known.request.record)
+        this.#known.set(isKoa ? request : session, known)
+        hold(session, known.request.record)
+        if (isKoa) koa.leaveCookie(request)
         throw error
       }
-      const { record } = known.request
-      request.sessionID = record.id
-      this.createSession(request, Object.defineProperty(dataOf(record), LOADED, { value: known.request }))
+      if (isKoa) await this.#moveInKoa(request, known, now.added)
+      else if (fastify.isRequest(request)) await this.#moveInFastify(request, known.request)
+      else this.#moveInExpress(request, known.request)
     }
 
-    /** After a login or a renewal that has failed: the session is as it was before the request, and nothing of this request is stored. */
-    #forget(data, record) {
-      for (const key of Object.keys(data)) if (key !== 'cookie') delete data[key]
-      if (!record) return
-      const { cookie: _, ...stored } = JSON.parse(record.json)
-      Object.assign(data, stored)
+    #moveInExpress(request, opened) {
+      const { record } = opened
+      request.sessionID = record.id
+      this.createSession(request, Object.defineProperty(dataOf(record), LOADED, { value: opened }))
+    }
+
+    async #moveInFastify(request, opened) {
+      const { id } = opened.record
+      this.#moved.set(id, opened)
+      try {
+        await fastify.moveTo(request, id)
+      } finally {
+        this.#moved.delete(id)
+      }
+    }
+
+    async #moveInKoa(ctx, { request, keepsAlive }, end) {
+      const { id } = request.record
+      hold(ctx.session, request.record)
+      const known = { id, request, said: subjectOf(subject(ctx.session)), keepsAlive, end, isMoving: true }
+      this.#known.set(ctx, known)
+      await koa.moveTo(ctx, id)
+      known.isMoving = false
     }
 
     /** The record of a request's session. */
     async recordOf(request) {
-      const known = this.#known.get(request.session)
-      return known ? known.request.record : manager.peek(idOf(request)) // other frameworks have session objects of their own
+      const known = this.#knownOf(request)
+      return known && !known.isStored ? known.request.record : manager.peek(known?.id ?? idOf(request))
     }
 
     /** The live sessions of a user, the last used first. */
@@ -293,49 +294,59 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
   return new DynamoDbStore()
 }
 
-const WAITS = Symbol('waits for the session')
-
-/** A key that a session has while its cookie is set. */
-const EXTENDED = '(extended)'
+/** Makes a session hold what is stored, and nothing else. */
+function hold(session, record) {
+  const stored = record ? JSON.parse(record.json) : {}
+  delete stored.cookie
+  for (const key of Object.keys(session.toJSON?.() ?? session)) if (key !== 'cookie') delete session[key]
+  Object.assign(session, stored)
+}
 
 /**
  * Logs a user in: the session gets a new ID and the changes, and is the user's from then on, all in one transaction. When it
  * fails, the user is not logged in, and nothing of this request is stored.
  */
 async function logIn(request, user, changes = {}) {
-  if (typeof request.sessionStore?.logIn !== 'function') throw new TypeError('logIn takes a request of express-session with expressStore')
-  await request.sessionStore.logIn(request, user, changes)
+  await storeOf(request).logIn(request, user, changes)
 }
 
 /** Gives the session of a request a new ID: see index.d.ts. */
 async function renew(request) {
-  if (typeof request.sessionStore?.renew !== 'function') throw new TypeError('renew takes a request of express-session with expressStore')
-  await request.sessionStore.renew(request)
+  await storeOf(request).renew(request)
 }
 
 /** Notes that the user of a request has proved once more who they are: the session keeps its ID. */
 async function confirmLogin(request) {
-  await request.sessionStore.sessions.confirmLogin(idOf(request))
+  const store = storeOf(request)
+  const record = await store.recordOf(request)
+  await store.sessions.confirmLogin(record ?? '')
+}
+
+/** The store of a request, which is for Koa its context. */
+function storeOf(request) {
+  const store = request.sessionStore ?? request.sessionOptions?.store
+  if (typeof store?.logIn !== 'function') throw new TypeError('this takes a request with a session of expressStore; of Koa the context')
+  return store
 }
 
 /**
  * A middleware that lets a request pass whose user has logged in within so many minutes. The others get 401, or what `otherwise`, a
  * middleware too, answers: a page that asks for the password.
  */
-function requiresLoginWithin(minutes, otherwise = (request, response) => response.status(401).type('text/plain').send('Log in again.')) {
+function requiresLoginWithin(minutes, otherwise = askToLogIn) {
+  const isRecent = async (request) => {
+    const store = storeOf(request)
+    return store.sessions.isLoggedInWithin(await store.recordOf(request), minutes)
+  }
   return (request, response, next) => {
-    const store = request.sessionStore
-    store.recordOf(request).then((record) => {
-      const passes = store.sessions.isLoggedInWithin(record, minutes)
-      return passes ? next() : otherwise(request, response, next)
-    }, next)
+    if (koa.isContext(request)) return isRecent(request).then((passes) => (passes ? response() : otherwise(request, response))) // ctx, next
+    isRecent(request).then((passes) => (passes ? next() : otherwise(request, response, next)), next)
   }
 }
 
-/** A session of @fastify/session has, under symbols of its own, the request and what was in the cookie. */
-function inFastify(session) {
-  const parts = Object.getOwnPropertySymbols(session).map((symbol) => session[symbol])
-  return { request: parts.find((part) => part?.raw?.url), read: parts.find((part) => part?.[READ])?.[READ] }
+function askToLogIn(request, response) {
+  if (koa.isContext(request)) request.throw(401, 'Log in again.')
+  response.status(401).type('text/plain').send('Log in again.')
 }
 
 function idOf(request) {
@@ -348,17 +359,6 @@ function clientOfRequest(request) {
 
 function pathOf(request) {
   return new URL(request.originalUrl ?? request.url ?? '/', 'http://path').pathname
-}
-
-/** Makes a response say that its session could not be stored. Returns its text. */
-function refusal(response, error) {
-  const [status, text] = ANSWERS[error.code] ?? [500, 'Internal Server Error']
-  if (status === 500) process.emitWarning(error)
-  for (const name of response.getHeaderNames()) response.removeHeader(name) // a cookie may say that the user is logged in
-  response.statusCode = status
-  response.setHeader('content-type', 'text/plain; charset=utf-8')
-  if (status === 503) response.setHeader('retry-after', '1')
-  return text
 }
 
 /** Gives the outcome to a callback, outside of the promise: what it throws is the program's own. Without one, returns the promise. */

@@ -290,10 +290,12 @@ export class SessionManager {
  */
 export function serveEmbeddedDynamoDb(options?: { port?: number; data?: string; tableName?: string }): Promise<string>
 
-/** A store for express-session, and what that middleware does not know. */
+/** A store for express-session, @fastify/session or koa-session, and what these do not know. A request of Koa is its context. */
 export interface DynamoDbStore extends session.Store {
   /** The session manager of the store. */
   readonly sessions: SessionManager
+  /** Registers @fastify/session with this store: `app.register(store.fastify, { secret })`. The options are those of @fastify/session. */
+  fastify(app: any, options: any): Promise<void>
   /** The live sessions of a user, the last used first. */
   sessionsOf(user: User, options?: { current?: object }): Promise<ListedSession[]>
   /** The session of a request in the table. undefined: there is none, or not yet. */
@@ -306,7 +308,8 @@ export interface DynamoDbStore extends session.Store {
 }
 
 /**
- * Makes a store for express-session: `session({ store: expressStore(session), ... })`.
+ * Makes a store: `session({ store: expressStore(session), ... })`. `middleware` is the module whose store it is: express-session,
+ * @fastify/session or koa-session.
  *
  * `subject` says whose a session is, from its data: `(data) => data.user`. The session goes into the list of that user's sessions
  * with the next save, and out of it when the data names another user or none.
@@ -315,18 +318,19 @@ export interface DynamoDbStore extends session.Store {
  * set only for a session that is there.
  */
 export function expressStore(
-  middleware: typeof session,
+  middleware: object,
   options?: {
     sessions?: SessionManager
-    subject?: (data: session.SessionData) => User | null | undefined
+    subject?: (data: session.SessionData & Record<string, any>) => User | null | undefined
     /** A store that was used before, such as connect-dynamodb. Until then, its sessions are moved at their next request. */
     moveFrom?: { store: session.Store; until: Date }
   },
 ): DynamoDbStore
 
 /**
- * Logs a user in: the session of the request gets a new ID and the changes, and is the user's from then on, all in one
- * transaction. When it fails, such as with TooManySessionsError, the session is as it was, and nothing of this request is stored.
+ * Logs a user in: the session of the request (of Koa: its context) gets a new ID and the changes, and is the user's from then on,
+ * all in one transaction. When it fails, such as with TooManySessionsError, the session is as it was, and nothing of this request
+ * is stored.
  */
 export function logIn(request: object, user: User, changes?: Record<string, unknown>): Promise<void>
 
@@ -336,17 +340,17 @@ export function logIn(request: object, user: User, changes?: Record<string, unkn
  */
 export function renew(request: object): Promise<void>
 
-/** Notes that the user of a request of express-session has proved once more who they are: the session keeps its ID. */
+/** Notes that the user of a request has proved once more who they are: the session keeps its ID. */
 export function confirmLogin(request: object): Promise<void>
 
 /**
- * A middleware of Express, and a hook of Fastify, that lets a request pass whose user has logged in within so many minutes. The others get 401, or what `otherwise`, a
- * middleware too, answers: a page that asks for the password.
+ * A middleware of Express and Koa, and a hook of Fastify, that lets a request pass whose user has logged in within so many minutes.
+ * The others get 401, or what `otherwise`, a middleware too, answers: a page that asks for the password.
  */
 export function requiresLoginWithin(
   minutes: number,
   otherwise?: (request: any, response: any, next: (error?: unknown) => void) => unknown,
-): (request: any, response: any, next: (error?: unknown) => void) => unknown
+): (request: any, response: any, next?: any) => any
 
 /** The base of this package's errors. None holds a session ID or data. */
 export class SessionError extends Error {

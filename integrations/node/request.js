@@ -51,6 +51,7 @@ class RequestSession {
 
   #took(record) {
     this.record = record ? new Session(record, false) : undefined
+    if (record) this.isSuperseded = false
   }
 
   /** Where the request comes from: what `clientOf` returns. */

@@ -90,6 +90,13 @@ test('express', async () => {
     await store.logOutEverywhere(request.session.user, { except: request })
     response.send('alone')
   })
+  app.post('/password/changed', (request, response, next) => {
+    const { user } = request.session
+    request.session.regenerate(() => {
+      request.session.user = user
+      request.session.save(() => store.logOutEverywhere(user, { except: request }).then(() => response.send('alone'), next))
+    })
+  })
   const browser = await serve(app)
   const laptop = browser({ 'user-agent': FIREFOX, 'x-forwarded-for': '10.0.0.1, 192.0.2.1' })
   const phone = browser({ 'user-agent': 'x', 'sec-ch-ua': '"Brave";v="1"', 'sec-ch-ua-platform': '"Android"' })
@@ -116,6 +123,9 @@ test('express', async () => {
   await laptop('POST', '/others')
   assert.equal((await laptop('GET', '/devices')).json().length, 1)
   assert.equal((await sessions.sessionsOf('ada')).length, 1)
+  await phone('POST', '/login/ada')
+  await laptop('POST', '/password/changed')
+  assert.deepEqual((await laptop('GET', '/devices')).json().map(({ isCurrent }) => isCurrent), [true])
 })
 
 /** An application in Fastify, and the answer to a login in it. */

@@ -2,36 +2,10 @@
 // The store under @fastify/session and koa-session, used as their pages say.
 
 const assert = require('node:assert')
-const { once } = require('node:events')
 const { test } = require('node:test')
 const expressSession = require('express-session')
-const { expressStore } = require('dynamodb-web-session')
-const { startProxy, startTable } = require('./table.js')
+const { serveFastify, serveKoa, startStore } = require('./servers.js')
 const atOnce = require('../../../tests/cases/requests_at_once.json')
-
-const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
-
-async function startStore(settings) {
-  const table = await startTable()
-  const proxy = await startProxy(table.url)
-  const sessions = table.manager({ endpointUrl: proxy.url, ...settings })
-  return { sessions, clock: table.clock, proxy, store: expressStore(expressSession, { sessions, subject: (data) => data.user }) }
-}
-
-/** A browser that keeps the cookies of what `send` returns: a status, a text and the `set-cookie` headers. */
-function browser(send, other) {
-  const cookies = new Map(other?.cookies)
-  const visit = async (method, path) => {
-    const cookie = [...cookies].map((pair) => pair.join('=')).join('; ')
-    const { status, text, set } = await send(method, path, cookie)
-    for (const line of set) {
-      const [, name, value] = line.match(/^([^=]+)=([^;]*)/)
-      cookies.set(name, value)
-    }
-    return [status, text]
-  }
-  return Object.assign(visit, { cookies })
-}
 
 let act
 async function meanwhile() {
@@ -62,22 +36,11 @@ async function requestsAtOnce(visit, isStored = () => true) {
   }
 }
 
-function serveFastify(t, store) {
-  const app = require('fastify')()
-  t.after(() => app.close())
-  app.register(require('@fastify/cookie'))
-  app.register(require('@fastify/session'), { secret: 's'.repeat(32), store, cookie: { secure: false } })
-  const visit = (other) =>
-    browser(async (method, url, cookie) => {
-      const response = await app.inject({ method, url, headers: { cookie } })
-      return { status: response.statusCode, text: response.body, set: [response.headers['set-cookie'] ?? []].flat() }
-    }, other)
-  return { app, visit }
-}
+const asItIs = require('@fastify/session')
 
 test('@fastify/session', async (t) => {
-  const { sessions, store } = await startStore()
-  const { app, visit } = serveFastify(t, store)
+  const { sessions, store } = await startStore(expressSession)
+  const { app, visit } = serveFastify(t, asItIs, { store })
   app.get('/', async (request) => request.session.user ?? 'nobody')
   app.post('/count', async (request) => String((request.session.n = (request.session.n ?? 0) + 1)))
   app.post('/login', async (request) => {
@@ -109,8 +72,8 @@ test('@fastify/session', async (t) => {
 })
 
 test('what a request of Fastify costs, and which is a use of its session', async (t) => {
-  const { clock, proxy, store } = await startStore({ passivePaths: ['/poll'] })
-  const { app, visit } = serveFastify(t, store)
+  const { clock, proxy, store } = await startStore(expressSession, { passivePaths: ['/poll'] })
+  const { app, visit } = serveFastify(t, asItIs, { store })
   app.get('/', async ({ session }) => String(session.n))
   app.get('/poll', async ({ session }) => String(session.n))
   app.post('/', async ({ session }) => String((session.n = (session.n ?? 0) + 1)))
@@ -129,8 +92,8 @@ test('what a request of Fastify costs, and which is a use of its session', async
 })
 
 test('requests at once in Fastify', async (t) => {
-  const { store } = await startStore()
-  const { app, visit } = serveFastify(t, store)
+  const { store } = await startStore(expressSession)
+  const { app, visit } = serveFastify(t, asItIs, { store })
   app.post('/change', async ({ session, query }) => {
     await change(session, query.changes)
     return 'changed'
@@ -142,25 +105,8 @@ test('requests at once in Fastify', async (t) => {
   await requestsAtOnce(visit)
 })
 
-async function serveKoa(t, store, handle, options) {
-  const Koa = require('koa')
-  const koaSession = require('koa-session')
-  const app = new Koa()
-  app.keys = ['secret']
-  app.use((koaSession.default ?? koaSession.createSession ?? koaSession)({ store, ...options }, app))
-  app.use(handle)
-  const server = app.listen(0, '127.0.0.1')
-  t.after(() => server.close())
-  await once(server, 'listening')
-  return (other) =>
-    browser(async (method, path, cookie) => {
-      const response = await fetch(`http://127.0.0.1:${server.address().port}${path}`, { method, headers: { cookie, 'user-agent': FIREFOX } })
-      return { status: response.status, text: await response.text(), set: response.headers.getSetCookie() }
-    }, other)
-}
-
 test('koa-session', async (t) => {
-  const { sessions, clock, proxy, store } = await startStore()
+  const { sessions, clock, proxy, store } = await startStore(expressSession)
   const visit = (await serveKoa(t, store, async (ctx) => {
     if (ctx.path === '/login') {
       await ctx.session.regenerate?.()
@@ -194,7 +140,7 @@ test('koa-session', async (t) => {
 })
 
 test('a request of Koa that only reads is a use of its session', async (t) => {
-  const { clock, store } = await startStore({ passivePaths: ['/poll'] })
+  const { clock, store } = await startStore(expressSession, { passivePaths: ['/poll'] })
   const count = async (ctx) => {
     if (ctx.method === 'POST') ctx.session.n = 1
     ctx.body = String(ctx.session.n)
@@ -212,7 +158,7 @@ test('a request of Koa that only reads is a use of its session', async (t) => {
 })
 
 test('requests at once in Koa', async (t) => {
-  const { store } = await startStore()
+  const { store } = await startStore(expressSession)
   const visit = await serveKoa(t, store, async (ctx) => {
     if (ctx.path === '/change') await change(ctx.session, ctx.query.changes)
     ctx.body = ctx.session.toJSON()

@@ -6,10 +6,11 @@ const { once } = require('node:events')
 const fs = require('node:fs')
 const { before, test } = require('node:test')
 const { promisify } = require('node:util')
+const { expressStore, logIn } = require('dynamodb-web-session')
 const { startTable } = require('./table.js')
 
 const README = process.env.README ?? `${__dirname}/../README.md`
-const [EXPRESS, PLAIN, FETCH] = [...fs.readFileSync(README, 'utf8').matchAll(/^```js\n([^]*?)^```/gm)].map(([, code]) => code)
+const [EXPRESS, PLAIN, FETCH, FASTIFY, KOA] = [...fs.readFileSync(README, 'utf8').matchAll(/^```js\n([^]*?)^```/gm)].map(([, code]) => code)
 
 let table
 before(async () => {
@@ -45,4 +46,28 @@ test('the login with Request and Response', async () => {
   const response = await login(new Request('https://shop.example/login', { method: 'POST' }))
   const session = await getSession(response.headers.get('set-cookie').split(';')[0])
   assert.equal(session.user, 'alice')
+})
+
+test('Fastify and Koa', async (t) => {
+  for (const [name, value] of Object.entries(table.environment)) process.env[name] = value
+  process.env.SECRET = 'only for this test, and 32 characters'
+  const run = (code, app) => new Function('require', 'expressStore', 'app', `${code}; return store`)(require, expressStore, app)
+
+  const fastify = require('fastify')({ trustProxy: true })
+  t.after(() => fastify.close())
+  const store = run(FASTIFY, fastify)
+  fastify.post('/login', async (request) => logIn(request, 'fred', { user: 'fred' }))
+  const { headers } = await fastify.inject({ method: 'POST', url: '/login', headers: { 'x-forwarded-proto': 'https' } })
+  assert.match(headers['set-cookie'], /^sessionId=.*Secure/)
+  assert.equal((await store.sessions.sessionsOf('fred')).length, 1)
+
+  const koa = new (require('koa'))()
+  koa.keys = ['secret']
+  run(KOA, koa)
+  koa.use(async (ctx) => (ctx.body = await logIn(ctx, 'karl', { user: 'karl' })))
+  const server = koa.listen(0, '127.0.0.1').unref()
+  await once(server, 'listening')
+  const answer = await fetch(`http://127.0.0.1:${server.address().port}/login`, { method: 'POST' })
+  assert.match(answer.headers.getSetCookie()[0], /^koa.sess=/)
+  assert.equal((await store.sessions.sessionsOf('karl')).length, 1)
 })

@@ -1,7 +1,7 @@
 // Compiled, not run: the types of what programs write.
 import session = require('express-session')
 import express = require('express')
-import { NotFoundError, RawJson, Session, SessionManager, expressStore, fetchSessions, logIn } from 'dynamodb-web-session'
+import { NotFoundError, RawJson, Session, SessionManager, expressStore, fetchSessions, logIn, requiresLoginWithin } from 'dynamodb-web-session'
 
 declare module 'express-session' {
   interface SessionData {
@@ -32,6 +32,9 @@ const login: express.RequestHandler = async (request) => {
   await logIn(request, 7, { user: 'alice' })
   await store.logOutEverywhere(7n, { except: request })
 }
+const ofOthers = expressStore(require('@fastify/session'), { subject: (data) => data.anything })
+const registered: Promise<void> = ofOthers.fastify({}, { secret: 's' })
+const recently: express.RequestHandler = requiresLoginWithin(10)
 const { getSession, commit } = fetchSessions({ cookie: { secure: false } })
 async function handle(request: Request): Promise<Response> {
   const session = await getSession<{ cart: string[] }>(request)
@@ -40,4 +43,4 @@ async function handle(request: Request): Promise<Response> {
   const cookie: string | undefined = await commit(session)
   return new Response(null, { headers: cookie ? { 'set-cookie': cookie } : {} })
 }
-void [use, middleware, login, handle]
+void [use, middleware, login, handle, registered, recently]

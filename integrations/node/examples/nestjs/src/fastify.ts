@@ -6,20 +6,10 @@ import fastifySession from '@fastify/session'
 import { Body, Controller, Get, Module, Post, Redirect, Req } from '@nestjs/common'
 import { HttpAdapterHost, NestFactory } from '@nestjs/core'
 import { FastifyAdapter, NestFastifyApplication } from '@nestjs/platform-fastify'
-import session from 'express-session'
-import { expressStore } from 'dynamodb-web-session'
+import { expressStore, logIn } from 'dynamodb-web-session'
 import { SessionErrors } from './session-errors.js'
 
-declare module 'express-session' {
-  interface SessionData {
-    user?: string
-    visits?: number
-  }
-}
-
-type Shop = {
-  session: { user?: string; visits?: number; regenerate(keep: string[]): Promise<void>; save(): Promise<void>; destroy(): Promise<void> }
-}
+type Shop = { session: { user?: string; visits?: number; destroy(): Promise<void> } }
 
 @Controller()
 class Pages {
@@ -34,13 +24,11 @@ class Pages {
     session.visits = (session.visits ?? 0) + 1
   }
 
-  // After the password was verified: a new ID, and a session of the user. `save` tells whether it was accepted.
+  // After the password was verified: a new ID, and a session of the user, all or nothing.
   @Post('login')
   @Redirect('/', 303)
   async login(@Req() request: Shop, @Body('user') user: string) {
-    await request.session.regenerate(['visits'])
-    request.session.user = user
-    await request.session.save()
+    await logIn(request, user, { user })
   }
 
   @Post('logout')
@@ -55,11 +43,10 @@ class Application {}
 
 const app = await NestFactory.create<NestFastifyApplication>(Application, new FastifyAdapter(), { logger: ['error', 'warn'] })
 await app.register(fastifyCookie)
-await app.register(fastifySession, {
-  store: expressStore(session, { subject: (data) => data.user }),
+const store = expressStore(fastifySession, { subject: (data) => data.user })
+await app.register(store.fastify, {
   secret: process.env.SECRETS?.split(',') ?? 'only for this example, and 32 characters',
   cookieName: 'id',
-  saveUninitialized: false,
   cookie: { sameSite: 'lax', secure: false }, // secure: true where it is served over HTTPS
 })
 app.useGlobalFilters(new SessionErrors(app.get(HttpAdapterHost).httpAdapter))
