@@ -224,7 +224,7 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
     async #moveToNewId(request, move) {
       const isKoa = koa.isContext(request)
       if (isKoa) request.session ??= {}
-      if (!request.session) throw new TypeError('the request has no session')
+      else if (!request.session?.cookie) throw new TypeError('the request has no session')
       const known = this.#knownOf(request) ?? { request: manager.request() }
       known.request.cameFrom(clientOfRequest(request))
       const { session } = request

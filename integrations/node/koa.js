@@ -44,6 +44,16 @@ async function moveTo(ctx, id) {
   } finally {
     ctx.sessionOptions.genid = genid
   }
+  keepCookie(ctx)
+}
+
+/** Koa removes all headers when the handler fails, and sets those of the error. The session has its new ID all the same. */
+function keepCookie(ctx) {
+  const { onerror } = ctx
+  ctx.onerror = function (error) {
+    if (error instanceof Error) error.headers = { 'set-cookie': ctx.response.get('set-cookie'), ...error.headers }
+    return onerror.call(this, error)
+  }
 }
 
 /** The response sets no cookie. */

@@ -19,6 +19,10 @@ async function act(request, store, path) {
   if (verb === 'cart') request.session.cart = value
   if (verb === 'read') void request.session.user
   if (verb === 'login') await logIn(request, value, { user: value })
+  if (verb === 'fail') {
+    await logIn(request, value, { user: value })
+    throw new Error('after the login')
+  }
   if (verb === 'remember') {
     await logIn(request, value, { user: value })
     setMaxAge(request.session, 1_209_600_000)
@@ -132,6 +136,15 @@ for (const [name, start] of Object.entries(frameworks)) {
     }
   })
 
+  test(`${name}: a handler that fails after the login leaves the user logged in`, async (t) => {
+    const { sessions, visit } = await start(t)
+    const tab = visit()
+    await tab('POST', '/cart/apple')
+    assert.equal((await tab('POST', '/fail/alice'))[0], 500)
+    assert.deepEqual(await tab('GET', '/'), [200, 'alice apple'])
+    assert.equal((await sessions.sessionsOf('alice')).length, 1)
+  })
+
   test(`${name}: a renewal keeps user and data, and is no login`, async (t) => {
     const { sessions, clock, visit } = await start(t)
     const tab = visit()
@@ -175,3 +188,11 @@ for (const [name, start] of Object.entries(frameworks)) {
     }
   })
 }
+
+test('Fastify: no login on a path without sessions', async (t) => {
+  const { store, proxy } = await startStore(fastifySession)
+  const { app, visit } = serveFastify(t, store.fastify, { cookie: { secure: false, path: '/shop' } })
+  app.post('/*', async (request) => logIn(request, 'alice'))
+  assert.match((await visit()('POST', '/'))[1], /no session/)
+  assert.deepEqual(proxy.operations, [])
+})
