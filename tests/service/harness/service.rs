@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime::client::retries::RetryPartition;
 use dynamodb_web_session::{
@@ -57,7 +58,7 @@ impl Service {
 
     pub async fn with_all(config: Config, settings: Settings) -> Self {
         let endpoint = table_service().await;
-        let dynamodb = embedded::client(&endpoint).await.unwrap();
+        let dynamodb = patient_client(&endpoint).await;
         let template = Template::load().unwrap();
         let table = unique_table_name();
         create_table(&dynamodb, &table).await.unwrap();
@@ -239,6 +240,14 @@ impl Service {
         calls.await;
         self.proxy.operations()
     }
+}
+
+/// The tests' own client: on a busy machine an answer may take longer than a function waits.
+async fn patient_client(endpoint: &str) -> Client {
+    let limit = Duration::from_secs(60);
+    let limits = TimeoutConfig::builder().operation_attempt_timeout(limit).operation_timeout(limit).build();
+    let client = embedded::client(endpoint).await.unwrap().config().to_builder();
+    Client::from_conf(client.timeout_config(limits).build())
 }
 
 /// A client with a retry budget of its own. The SDK has one for each process.
