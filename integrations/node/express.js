@@ -30,8 +30,10 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
     fastify = fastify.plugin(session, this, (request) => this.#knownOf(request))
     /** The moves that are under way, by ID: requests at once wait for the same one. */
     #moving = new Map()
-    /** IDs of requests that came with one from before a renewal, until express-session has made a new session for them. */
+    /** IDs from before a renewal that requests came with, until express-session has made a new session for them. */
     #superseded = new Set()
+    /** The same by the ID of the new session, until the response is sent. */
+    #presented = new Map()
     #warn = fixationWarning('call logIn, or request.session.regenerate before')
 
     get sessions() {
@@ -50,7 +52,14 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
         const known = this.#knows(request, manager.request(undefined, request.sessionID), request.session)
         known.isNew = true
         known.isSuperseded = this.#superseded.delete(cookie)
+        if (known.isSuperseded) this.#present(request, cookie)
       }
+    }
+
+    #present({ res: response, sessionID }, cookie) {
+      if (!response) return
+      this.#presented.set(sessionID, cookie)
+      response.once('close', () => this.#presented.delete(sessionID))
     }
 
     #knows(request, opened, created, said) {
@@ -60,11 +69,13 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
       cut(created.cookie, manager.maxTimeoutSeconds)
       waitForTheSession(request, async (session) => {
         const known = this.#known.get(session)
+        if (!known) return { setsCookie: true }
         try {
-          return known ? await this.#finish(known, session) : true
+          return { setsCookie: await this.#finish(known, session) }
         } catch (error) {
           known.isRefused = true
-          throw error
+          if (known.hasNewId) hold(session, known.request.record) // the login is stored, so the cookie is set
+          return { setsCookie: known.hasNewId, error }
         }
       })
       return known
@@ -73,30 +84,30 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
     get(id, callback, options) {
       return answer(callback, async () => {
         const opened = this.#moved.get(id) ?? (await this.#open(id))
-        if (options?.ctx) return this.#useInKoa(options.ctx, id, opened)
+        if (options?.ctx) return this.#inKoa(options.ctx, id, opened)
         const { isSuperseded, record } = opened
-        if (isSuperseded && this.#generate) this.#superseded.add(id)
+        if (isSuperseded && this.#generate) this.#supersedes(id)
         if (isSuperseded && this.fastify.isRegistered) return { cookie: fastify.read({ id, request: opened, isSuperseded }) }
         if (!record) return null
         const data = dataOf(record)
         if (isBelowASecond(data.cookie) && new Date(data.cookie.expires) <= new Date()) return null
         const said = subjectOf(subject(data))
-        const maxAge = data.cookie.originalMaxAge ?? null
-        Object.assign(data.cookie, fastify.read({ id, request: opened, isFromCookie: true, said, maxAge, keepsAlive: true }))
+        Object.assign(data.cookie, fastify.read({ id, request: opened, isFromCookie: true, said, keepsAlive: true }))
         return Object.defineProperty(data, LOADED, { value: opened })
       })
     }
 
-    /** koa-session says nothing at the end of a request that changes nothing. So a request uses its session here. */
-    async #useInKoa(ctx, id, opened) {
+    #supersedes(id) {
+      if (this.#superseded.size >= 1000) this.#superseded.clear() // a program has asked for them
+      this.#superseded.add(id)
+    }
+
+    #inKoa(ctx, id, opened) {
       const { isSuperseded, record } = opened
+      const data = record ? koa.dataOf(record) : null
       const keepsAlive = !manager.isPassive(pathOf(ctx))
-      const known = { id: isSuperseded ? undefined : id, request: opened, isFromCookie: true, isSuperseded, keepsAlive }
-      this.#known.set(ctx, known)
-      if (!record) return null
-      const data = JSON.parse(record.json)
-      known.said = subjectOf(subject(data))
-      await opened.finish(record.json, { lifetime: 'keep', keepsAlive })
+      const said = data ? subjectOf(subject(data)) : undefined
+      this.#known.set(ctx, { id: isSuperseded ? undefined : id, presented: id, request: opened, isFromCookie: true, isSuperseded, said, keepsAlive })
       return data
     }
 
@@ -140,8 +151,7 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
         const known = this.#known.get(data) ?? (await this.#knownElsewhere(id, data, ctx))
         if (!ctx) return void (await this.#store(known, data))
         koa.cut(ctx.sessionOptions, manager.maxTimeoutSeconds)
-        koa.keepEnd(data, known.end)
-        await this.#store(known, data, koa.cookieOf(callback, manager.maxTimeoutSeconds))
+        koa.setCookie(ctx, await this.#store(known, koa.storedOf(data), koa.cookieOf(callback, manager.maxTimeoutSeconds)))
       })
     }
 
@@ -168,52 +178,72 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
 
     /** Stores a session. Returns whether the response may set the cookie. */
     async #store(known, data, cookie = data.cookie) {
-      if (known.isRefused) return false // the response says so already
-      if (known.isSuperseded) throw new NotFoundError('the session has another ID by now')
+      if (known.isRefused || (known.isSuperseded && isEmpty(data))) known.setsCookie = false
+      else if (known.isSuperseded) throw new NotFoundError('the session has another ID by now')
+      else await this.#finishRequest(known, data, cookie)
+      return known.setsCookie
+    }
+
+    async #finishRequest(known, data, cookie) {
       cut(cookie, manager.maxTimeoutSeconds)
       const said = subjectOf(subject(data))
       const change = said === known.said ? undefined : (said ?? '')
       if (change && known.isFromCookie) this.#warn()
-      const sent = await known.request.finish(textOf(data), {
-        lifetime: lifetimeOf(cookie),
-        subject: change,
-        keepsAlive: known.keepsAlive,
-      })
+      try {
+        const end = { lifetime: lifetimeOf(cookie), subject: change, keepsAlive: known.keepsAlive }
+        const sent = await known.request.finish(textOf(data), end)
+        known.setsCookie ||= sent?.id !== undefined
+      } catch (error) {
+        const isLogout = change === '' && error.code === 'NOT_FOUND'
+        if (!isLogout) throw error
+        await known.request.logOut() // the session has ended, or has another ID by now: that one ends
+        Object.assign(known, { isRefused: true, setsCookie: false })
+      }
       Object.assign(known, { said, isNew: false, isStored: true })
-      return sent?.id !== undefined
     }
 
-    /** koa-session passes its context in the place of the callback. */
+    /** koa-session passes its context in the place of the callback. A request with an ID from before a renewal ends the session too. */
     destroy(id, callback) {
       return answer(callback, async () => {
         const ctx = callback?.ctx
-        if (ctx && this.#known.get(ctx)?.isMoving) return // the session has another ID already
-        await manager.clear(id)
+        const known = ctx && this.#known.get(ctx)
+        if (known?.isMoving) return // the session has another ID already
+        await manager.clear((known?.isSuperseded ? known.presented : this.#presented.get(id)) ?? id)
         if (ctx) this.#known.delete(ctx)
       })
     }
 
-    /** No request: what a request that changes nothing does to the session is done before its response. */
+    /** No request in Express: what a request that changes nothing does to the session is done before its response. */
     touch(id, data, callback) {
-      callback?.()
+      const known = this.#known.get(data)
+      if (!known || known.isFinished) return callback?.()
+      answer(callback, async () => void (await this.#store(known, data)))
     }
 
     async #finish(known, data) {
-      const isEmpty = known.isNew && Object.keys(data).every((key) => key === 'cookie')
-      if (isEmpty) return !known.isSuperseded // express-session stores it, if it is told to
+      known.isFinished = true
+      if (known.isNew && isEmpty(data)) return !known.isSuperseded // express-session stores it, if it is told to
       return this.#store(known, data)
     }
 
     /** What a request knows of its session. A request of Koa is its context. */
     #knownOf(request) {
       const { session } = request
+      if (koa.isContext(request)) {
+        const known = this.#known.get(request)
+        const isRejected = known?.isFromCookie && !known.isSuperseded && session?.externalKey !== known.id // by the option `valid`
+        return isRejected ? undefined : known
+      }
       const read = fastify.readIn(session)
-      return this.#known.get(session) ?? this.#known.get(request) ?? (read?.id === session?.sessionId ? read : undefined)
+      return this.#known.get(session) ?? (read?.id === session?.sessionId ? read : undefined)
     }
 
     /** Logs a user in: see `logIn`. */
     async logIn(request, user, changes) {
-      await this.#moveToNewId(request, (opened, { json, added, lifetime }) => opened.logIn(user, json, { ...changes, ...added }, lifetime))
+      await this.#moveToNewId(request, (opened, { json, added, lifetime }) => {
+        requirePlaceFor(changes, request.session)
+        return opened.logIn(user, json, { ...changes, ...added }, lifetime)
+      })
     }
 
     /** Gives the session a new ID: see `renew`. */
@@ -221,9 +251,16 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
       if (await this.recordOf(request)) await this.#moveToNewId(request, (opened, { json }) => opened.renew(json))
     }
 
+    async #begin(request) {
+      if (koa.isContext(request)) request.session = {}
+      else if (fastify.isRequest(request)) await fastify.begin(request)
+      else if (this.#generate) this.generate(request)
+    }
+
     async #moveToNewId(request, move) {
       const isKoa = koa.isContext(request)
-      if (isKoa) request.session ??= {}
+      if (!request.session) await this.#begin(request) // it was destroyed
+      if (isKoa) koa.requireKeys(request)
       else if (!request.session?.cookie) throw new TypeError('the request has no session')
       const known = this.#knownOf(request) ?? { request: manager.request() }
       known.request.cameFrom(clientOfRequest(request))
@@ -235,10 +272,9 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
         known.isRefused = true
         this.#known.set(isKoa ? request : session, known)
         hold(session, known.request.record)
-        if (isKoa) koa.leaveCookie(request)
         throw error
       }
-      if (isKoa) await this.#moveInKoa(request, known, now.added)
+      if (isKoa) await this.#moveInKoa(request, known)
       else if (fastify.isRequest(request)) await this.#moveInFastify(request, known.request)
       else this.#moveInExpress(request, known.request)
     }
@@ -246,7 +282,8 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
     #moveInExpress(request, opened) {
       const { record } = opened
       request.sessionID = record.id
-      this.createSession(request, Object.defineProperty(dataOf(record), LOADED, { value: opened }))
+      const created = this.createSession(request, Object.defineProperty(dataOf(record), LOADED, { value: opened }))
+      this.#known.get(created).hasNewId = true
     }
 
     async #moveInFastify(request, opened) {
@@ -254,15 +291,16 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
       this.#moved.set(id, opened)
       try {
         await fastify.moveTo(request, id)
+        this.#knownOf(request).hasNewId = true
       } finally {
         this.#moved.delete(id)
       }
     }
 
-    async #moveInKoa(ctx, { request, keepsAlive }, end) {
+    async #moveInKoa(ctx, { request, keepsAlive }) {
       const { id } = request.record
       hold(ctx.session, request.record)
-      const known = { id, request, said: subjectOf(subject(ctx.session)), keepsAlive, end, isMoving: true }
+      const known = { id, request, said: subjectOf(subject(ctx.session)), keepsAlive, isMoving: true }
       this.#known.set(ctx, known)
       await koa.moveTo(ctx, id)
       known.isMoving = false
@@ -298,55 +336,19 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
 function hold(session, record) {
   const stored = record ? JSON.parse(record.json) : {}
   delete stored.cookie
-  for (const key of Object.keys(session.toJSON?.() ?? session)) if (key !== 'cookie') delete session[key]
-  Object.assign(session, stored)
+  const now = typeof session.toJSON === 'function' ? session.toJSON() : session
+  for (const key of Object.keys(now)) if (key !== 'cookie') delete session[key]
+  for (const [key, value] of Object.entries(stored)) Reflect.set(session, key, value) // koa-session passes over keys of its own too
 }
 
-/**
- * Logs a user in: the session gets a new ID and the changes, and is the user's from then on, all in one transaction. When it
- * fails, the user is not logged in, and nothing of this request is stored.
- */
-async function logIn(request, user, changes = {}) {
-  await storeOf(request).logIn(request, user, changes)
+function isEmpty(data) {
+  return Object.keys(data).every((key) => key === 'cookie' || key.startsWith('_'))
 }
 
-/** Gives the session of a request a new ID: see index.d.ts. */
-async function renew(request) {
-  await storeOf(request).renew(request)
-}
-
-/** Notes that the user of a request has proved once more who they are: the session keeps its ID. */
-async function confirmLogin(request) {
-  const store = storeOf(request)
-  const record = await store.recordOf(request)
-  await store.sessions.confirmLogin(record ?? '')
-}
-
-/** The store of a request, which is for Koa its context. */
-function storeOf(request) {
-  const store = request.sessionStore ?? request.sessionOptions?.store
-  if (typeof store?.logIn !== 'function') throw new TypeError('this takes a request with a session of expressStore; of Koa the context')
-  return store
-}
-
-/**
- * A middleware that lets a request pass whose user has logged in within so many minutes. The others get 401, or what `otherwise`, a
- * middleware too, answers: a page that asks for the password.
- */
-function requiresLoginWithin(minutes, otherwise = askToLogIn) {
-  const isRecent = async (request) => {
-    const store = storeOf(request)
-    return store.sessions.isLoggedInWithin(await store.recordOf(request), minutes)
-  }
-  return (request, response, next) => {
-    if (koa.isContext(request)) return isRecent(request).then((passes) => (passes ? response() : otherwise(request, response))) // ctx, next
-    isRecent(request).then((passes) => (passes ? next() : otherwise(request, response, next)), next)
-  }
-}
-
-function askToLogIn(request, response) {
-  if (koa.isContext(request)) request.throw(401, 'Log in again.')
-  response.status(401).type('text/plain').send('Log in again.')
+/** A login must not fail after it is stored, because the session object has methods of these names. */
+function requirePlaceFor(changes, session) {
+  const taken = Object.keys(changes).find((key) => key === 'cookie' || key in Object.getPrototypeOf(session))
+  if (taken !== undefined) throw new TypeError(`the session library uses the key ${taken} itself`)
 }
 
 function idOf(request) {
@@ -358,7 +360,7 @@ function clientOfRequest(request) {
 }
 
 function pathOf(request) {
-  return new URL(request.originalUrl ?? request.url ?? '/', 'http://path').pathname
+  return (request.originalUrl ?? request.url ?? '/').split('?', 1)[0]
 }
 
 /** Gives the outcome to a callback, outside of the promise: what it throws is the program's own. Without one, returns the promise. */
@@ -371,4 +373,4 @@ function answer(callback, act) {
   )
 }
 
-module.exports = { confirmLogin, expressStore, logIn, renew, requiresLoginWithin }
+module.exports = { expressStore }

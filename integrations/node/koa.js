@@ -8,8 +8,24 @@ const A_DAY = 24 * 60 * 60 * 1000
 /** koa-session lets a record live for so long after its cookie. */
 const LONGER = 10_000
 
+/** What koa-session had as `externalKey`. */
+const BEFORE = Symbol('before')
+
 function isContext(request) {
   return request.sessionOptions !== undefined
+}
+
+/** The data of a record, with the end of its cookie. koa-session saves it in any case: otherwise the end of the request says nothing. */
+function dataOf(record) {
+  const data = JSON.parse(record.json)
+  if (typeof data._maxAge === 'number') data._expire = record.expires - LONGER
+  data._requireSave = true
+  return data
+}
+
+/** The data as it is stored: when the cookie ends follows from the record. */
+function storedOf({ _expire, ...data }) {
+  return data
 }
 
 /** A cookie does not outlive the longest session. */
@@ -21,7 +37,7 @@ function cut(options, maxSeconds) {
 function now({ session, sessionOptions }, maxSeconds) {
   cut(sessionOptions, maxSeconds)
   const maxAge = sessionOptions.maxAge || A_DAY
-  const added = maxAge === 'session' ? { _session: true } : { _expire: Date.now() + maxAge, _maxAge: maxAge }
+  const added = maxAge === 'session' ? { _session: true } : { _maxAge: maxAge }
   return { json: JSON.stringify(session), added, lifetime: lifetimeOf(cookieOf(maxAge + LONGER, maxSeconds)) }
 }
 
@@ -30,9 +46,9 @@ function cookieOf(maxAge, maxSeconds) {
   return { originalMaxAge: Math.min(maxAge, maxSeconds * 1000) }
 }
 
-/** A login has stored the session a moment ago: that its end is some milliseconds later by now is no change. */
-function keepEnd(data, end) {
-  if (end && end._maxAge === data._maxAge) Object.assign(data, end)
+/** What would fail after a login has to fail before it. */
+function requireKeys(ctx) {
+  if (ctx.sessionOptions.signed && !ctx.cookies.keys) throw new TypeError('koa-session signs its cookie: set app.keys')
 }
 
 /** Gives the request the session with this ID, and sets its cookie. */
@@ -51,14 +67,19 @@ async function moveTo(ctx, id) {
 function keepCookie(ctx) {
   const { onerror } = ctx
   ctx.onerror = function (error) {
-    if (error instanceof Error) error.headers = { 'set-cookie': ctx.response.get('set-cookie'), ...error.headers }
+    if (error instanceof Error && Object.isExtensible(error)) {
+      error.headers = { 'set-cookie': ctx.response.get('set-cookie'), ...error.headers }
+    }
     return onerror.call(this, error)
   }
 }
 
-/** The response sets no cookie. */
-function leaveCookie(ctx) {
-  ctx.sessionOptions.externalKey = { get() {}, set() {} }
+/** Says whether the next save of koa-session sets the cookie. */
+function setCookie(ctx, sets) {
+  const { sessionOptions } = ctx
+  const { externalKey } = sessionOptions
+  const before = externalKey && BEFORE in externalKey ? externalKey[BEFORE] : externalKey
+  sessionOptions.externalKey = sets ? before : { get() {}, set() {}, [BEFORE]: before }
 }
 
-module.exports = { cookieOf, cut, isContext, keepEnd, leaveCookie, moveTo, now }
+module.exports = { cookieOf, cut, dataOf, isContext, moveTo, now, requireKeys, setCookie, storedOf }

@@ -2,6 +2,7 @@
 // `logIn` and `renew` in Fastify and Koa.
 
 const assert = require('node:assert/strict')
+const { once } = require('node:events')
 const { test } = require('node:test')
 const fastifySession = require('@fastify/session')
 const koaSession = require('koa-session')
@@ -13,12 +14,37 @@ function setMaxAge(session, milliseconds) {
   else session.maxAge = milliseconds
 }
 
+let during
+/** What happens during the next request whose path begins with `/slow`. */
+async function meanwhile() {
+  const now = during
+  during = undefined
+  await now?.()
+}
+
 /** What both applications do. `request` is for Koa the context. */
 async function act(request, store, path) {
-  const [, verb, value] = path.split('/')
+  const isSlow = path.startsWith('/slow')
+  const [, verb, value] = (isSlow ? path.slice(5) : path).split('/')
+  if (isSlow) await meanwhile()
   if (verb === 'cart') request.session.cart = value
   if (verb === 'read') void request.session.user
   if (verb === 'login') await logIn(request, value, { user: value })
+  if (verb === 'remove') delete request.session.user
+  if (verb === 'switch') {
+    await (request.session.destroy?.() ?? (request.session = null))
+    await logIn(request, value, { user: value })
+  }
+  if (verb === 'again') {
+    await logIn(request, value, { user: value }).catch(() => store.logOutEverywhere(value))
+    await logIn(request, value, { user: value })
+  }
+  if (verb === 'take') await logIn(request, 'alice', { [value]: 1 })
+  if (verb === 'more') {
+    await logIn(request, value, { user: value })
+    request.session.seen = 1
+    await meanwhile()
+  }
   if (verb === 'fail') {
     await logIn(request, value, { user: value })
     throw new Error('after the login')
@@ -65,6 +91,9 @@ const frameworks = {
   },
 }
 
+/** Some of the keys that they use. */
+const taken = { Fastify: ['regenerate', 'isModified', 'cookie', '__proto__'], Koa: ['regenerate', 'toJSON', 'length', '__proto__'] }
+
 for (const [name, start] of Object.entries(frameworks)) {
   test(`${name}: a login is one transaction, and keeps what the visitor had`, async (t) => {
     const { sessions, proxy, visit } = await start(t)
@@ -104,6 +133,94 @@ for (const [name, start] of Object.entries(frameworks)) {
       // A browser that lost the answer of its login logs in again.
       assert.deepEqual(await late('POST', '/login/alice'), [200, 'alice -'])
       assert.deepEqual(await late('GET', '/'), [200, 'alice -'])
+    }
+  })
+
+  test(`${name}: a request that is slower than a login leaves its cookie alone`, async (t) => {
+    for (const options of [{}, { rolling: true }, { rolling: false }]) {
+      for (const seconds of [0, 61]) {
+        const { clock, visit } = await start(t, {}, options)
+        const tab = visit()
+        await tab('POST', '/cart/apple')
+        clock.advance(seconds)
+        for (const [path, status] of [['/slow/read', 200], ['/slow/cart/pear', 400]]) {
+          during = () => tab('POST', '/login/alice')
+          assert.equal((await tab('GET', path))[0], status)
+          assert.deepEqual(tab.set, [])
+          assert.deepEqual(await tab('GET', '/'), [200, 'alice apple'])
+        }
+      }
+    }
+  })
+
+  test(`${name}: a way out is never refused`, async (t) => {
+    for (const options of [{}, { rolling: true }]) {
+      const { sessions, clock, visit } = await start(t, {}, options)
+      for (const other of [(tab) => tab('POST', '/renew'), (tab) => tab('POST', '/logout'), () => sessions.revokeAll('alice')]) {
+        for (const way of ['/slow/remove', '/slow/logout']) {
+          const tab = visit()
+          await tab('POST', '/login/alice')
+          clock.advance(61)
+          during = () => other(visit(tab))
+          assert.equal((await tab('POST', way))[0], 200)
+          assert.deepEqual(await sessions.sessionsOf('alice'), [])
+          assert.deepEqual(await tab('GET', '/'), [200, 'nobody -'])
+        }
+      }
+      const tab = visit()
+      await tab('POST', '/login/alice')
+      const late = visit(tab)
+      await tab('POST', '/renew')
+      await late('POST', '/logout')
+      assert.deepEqual(await sessions.sessionsOf('alice'), [], 'under its new ID too')
+    }
+  })
+
+  test(`${name}: a logout and a login in one request, and a login after a refused one`, async (t) => {
+    const { sessions, visit } = await start(t, { maxPerSubject: 1, atMaxPerSubject: 'refuse' })
+    const tab = visit()
+    await tab('POST', '/login/alice')
+    assert.deepEqual(await tab('POST', '/switch/bob'), [200, 'bob -'])
+    assert.deepEqual(await tab('GET', '/'), [200, 'bob -'])
+    assert.deepEqual(await sessions.sessionsOf('alice'), [])
+    const other = visit()
+    await other('POST', '/cart/apple')
+    assert.deepEqual(await other('POST', '/again/bob'), [200, 'bob apple'])
+    assert.deepEqual(await other('GET', '/'), [200, 'bob apple'])
+    assert.equal((await sessions.sessionsOf('bob')).length, 1)
+  })
+
+  test(`${name}: a login stays when the rest of its request cannot be stored`, async (t) => {
+    const { sessions, proxy, visit } = await start(t)
+    const tab = visit()
+    await tab('POST', '/cart/apple')
+    during = () => (proxy.isOutage = true)
+    assert.equal((await tab('POST', '/more/alice'))[0], 503)
+    proxy.isOutage = false
+    assert.deepEqual(await tab('GET', '/'), [200, 'alice apple'])
+    assert.equal((await sessions.sessionsOf('alice')).length, 1)
+  })
+
+  test(`${name}: a key that the session library uses is refused before the login`, async (t) => {
+    const { sessions, visit } = await start(t)
+    const tab = visit()
+    await tab('POST', '/cart/apple')
+    for (const key of taken[name]) {
+      assert.equal((await tab('POST', `/take/${key}`))[0], 500, key)
+      assert.deepEqual(await tab('GET', '/'), [200, 'nobody apple'], key)
+    }
+    assert.deepEqual(await sessions.sessionsOf('alice'), [])
+  })
+
+  test(`${name}: a session in use lives on`, async (t) => {
+    for (const options of [{}, { rolling: false }, { rolling: true }]) {
+      const { clock, visit } = await start(t, {}, { ...options, ...(name === 'Koa' && { maxAge: 'session' }) })
+      const tab = visit()
+      await tab('POST', '/login/alice')
+      for (let n = 0; n < 4; n++) {
+        clock.advance(3000)
+        assert.deepEqual(await tab('GET', '/read'), [200, 'alice -'])
+      }
     }
   })
 
@@ -194,5 +311,44 @@ test('Fastify: no login on a path without sessions', async (t) => {
   const { app, visit } = serveFastify(t, store.fastify, { cookie: { secure: false, path: '/shop' } })
   app.post('/*', async (request) => logIn(request, 'alice'))
   assert.match((await visit()('POST', '/'))[1], /no session/)
+  assert.deepEqual(proxy.operations, [])
+})
+
+test('Fastify: hooks after the plugin find a session object in each case', async (t) => {
+  const { store } = await startStore(fastifySession)
+  const { app, visit } = serveFastify(t, store.fastify)
+  app.after(() => app.addHook('onSend', async (request, reply) => void reply.header('x-user', request.session.get('user') ?? 'nobody')))
+  app.get('/*', (request) => act(request, store, request.url))
+  const tab = visit()
+  await tab('GET', '/cart/apple')
+  const late = visit(tab)
+  await tab('GET', '/login/alice')
+  assert.deepEqual(await late('GET', '/read'), [200, 'nobody -'])
+})
+
+test('Koa: a session that the application does not accept is none', async (t) => {
+  let isBanned = false
+  const { store } = await startStore(koaSession)
+  const passes = async (ctx) => {
+    if (ctx.path === '/login') await logIn(ctx, 'alice', { user: 'alice' })
+    else await requiresLoginWithin(10)(ctx, async () => (ctx.body = 'passes'))
+  }
+  const tab = (await serveKoa(t, store, passes, { valid: () => !isBanned }))()
+  await tab('POST', '/login')
+  assert.deepEqual(await tab('GET', '/'), [200, 'passes'])
+  isBanned = true
+  assert.equal((await tab('GET', '/'))[0], 401)
+})
+
+test('Koa: without keys for the cookie there is no login', async (t) => {
+  const { store, proxy } = await startStore(koaSession)
+  const koa = new (require('koa'))()
+  koa.silent = true
+  koa.use((koaSession.default ?? koaSession)({ store }, koa))
+  koa.use(async (ctx) => logIn(ctx, 'alice'))
+  const server = koa.listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  assert.equal((await fetch(`http://127.0.0.1:${server.address().port}`)).status, 500)
   assert.deepEqual(proxy.operations, [])
 })

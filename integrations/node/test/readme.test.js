@@ -62,7 +62,6 @@ test('Fastify and Koa', async (t) => {
   assert.equal((await store.sessions.sessionsOf('fred')).length, 1)
 
   const koa = new (require('koa'))()
-  koa.keys = ['secret']
   run(KOA, koa)
   koa.use(async (ctx) => (ctx.body = await logIn(ctx, 'karl', { user: 'karl' })))
   const server = koa.listen(0, '127.0.0.1').unref()
