@@ -216,6 +216,16 @@ def remember(request: HttpRequest, name: str, seconds: int) -> HttpResponse:
     return JsonResponse({"age": request.session.get_expiry_age()})
 
 
+PROXIES: list[Proxy] = []
+
+
+def outage_after_login(request: HttpRequest, name: str) -> HttpResponse:
+    auth.login(request, User.objects.get(username=name))
+    request.session["seen"] = 1
+    PROXIES[0].is_outage = True
+    return HttpResponse()
+
+
 def login_unguarded(request: HttpRequest, name: str) -> HttpResponse:
     request.session["cart"] = ["pear"]
     during(request)
@@ -283,6 +293,7 @@ urlpatterns = [
     path("all", everything),
     path("remember/<name>/<int:seconds>", remember),
     path("login-unguarded/<name>", login_unguarded),
+    path("outage-after-login/<name>", outage_after_login),
     path("goodbye", goodbye),
     path("clear", clear),
     path("others", others),
@@ -671,6 +682,18 @@ def test_an_outage_is_503_and_changes_nothing(table: Table, proxy: Proxy) -> Non
             answer = Client().get("/login-unguarded/alice")
             assert answer.status_code == 503 and not answer.cookies
         assert key(client) == before and all_of(client) == {"x": "0"}
+
+
+def test_a_login_stays_when_the_rest_of_its_request_cannot_be_stored(table: Table, proxy: Proxy) -> None:
+    with override_settings(DYNAMODB_SESSION=table.settings() | {"endpoint_url": proxy.url}):
+        client = Client()
+        client.get("/set/x/0")
+        PROXIES.append(proxy)
+        answer = client.get("/outage-after-login/alice")
+        PROXIES.clear()
+        proxy.is_outage = False
+        assert answer.status_code == 503
+        assert client.get("/").json()["user"] == "alice" and all_of(client)["x"] == "0"
 
 
 def test_an_expiry_that_was_set_before_a_login_holds() -> None:

@@ -289,6 +289,24 @@ def test_an_outage_is_no_logout(app: Flask, proxy: Proxy) -> None:
     assert body(client.get("/"))["user"] == "frank"
 
 
+def test_a_login_stays_when_the_rest_of_its_request_cannot_be_stored(app: Flask, proxy: Proxy) -> None:
+    @app.post("/then/<what>")
+    def login_then(what: str) -> str:
+        log_in(session, what, user=what)
+        session["seen"] = object() if what == "no-json" else 1
+        proxy.is_outage = what == "outage"
+        return "in"
+
+    for what, status in (("outage", 503), ("no-json", 500)):
+        client = app.test_client()
+        client.post("/visit")
+        app.config["PROPAGATE_EXCEPTIONS"] = False
+        assert client.post(f"/then/{what}").status_code == status
+        proxy.is_outage = False
+        assert body(client.get("/"))["user"] == what
+        assert body(client.get("/"))["visits"] == 1
+
+
 def test_too_many_sessions_of_a_user(app: Flask, table: Table, clock: ManualClock) -> None:
     extension = app.extensions["dynamodb_web_session"]
     extension._sessions = SessionManager(

@@ -94,6 +94,14 @@ class Browser:
         async def login_not_awaited(request: Request) -> None:
             log_in(request, "alice", user="alice")
 
+        @app.post("/login-then/{what}")
+        async def login_then(request: Request, what: str) -> None:
+            await log_in(request, what, user=what)
+            request.session["seen"] = object() if what == "no JSON" else 1
+            await wait()
+            if what == "another call fails":
+                await log_out_everywhere(request, "somebody")
+
         @app.post("/logout")
         async def logout(request: Request) -> None:
             request.session.clear()
@@ -317,6 +325,19 @@ def test_an_outage_is_503_where_the_session_is_used(browser: Browser, proxy: Pro
         visitor = browser.test_client()
         assert visitor.post("/set/a/1").status_code == 503 and "session" not in visitor.cookies
     assert client.cookies["session"] == before and client.get("/all").json() == {"user": "alice"}
+
+
+def test_a_login_stays_when_the_rest_of_its_request_cannot_be_stored(browser: Browser, proxy: Proxy) -> None:
+    async def begin_outage() -> None:
+        proxy.is_outage = True
+
+    for what, status in (("the save fails", 503), ("another call fails", 503), ("no JSON", 500)):
+        client = browser.test_client()
+        client.post("/set/cart/apple")
+        browser.meanwhile = begin_outage if status == 503 else None
+        assert client.post(f"/login-then/{what}").status_code == status
+        proxy.is_outage = False
+        assert client.get("/all").json() == {"cart": "apple", "user": what}
 
 
 def test_a_session_that_could_not_be_loaded_raises_at_its_first_use(settings: dict[str, Any], proxy: Proxy) -> None:

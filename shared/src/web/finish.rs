@@ -50,8 +50,8 @@ impl RequestSession {
     /// # Errors
     /// [`Error::NotFound`] when the session has ended or has another ID by now, and the request wants to change it;
     /// [`Error::Changed`] when other requests did not stop changing it. Otherwise those of
-    /// [`SessionManager::create`](crate::SessionManager::create) and [`save`](crate::SessionManager::save). After any of them the
-    /// cookie is left alone, and nothing is stored.
+    /// [`SessionManager::create`](crate::SessionManager::create) and [`save`](crate::SessionManager::save). After any of them
+    /// nothing is stored. But a login or a renewal that this request has made before is: call it once more for its cookie.
     pub async fn finish(
         &mut self,
         data: &str,
@@ -59,7 +59,8 @@ impl RequestSession {
         refresh: CookieRefresh,
     ) -> Result<Cookie, Error> {
         if self.has_failed {
-            return Ok(Cookie::Leave);
+            let new = self.session.as_ref().filter(|_| self.has_new_id);
+            return Ok(new.map_or(Cookie::Leave, |session| self.cookie_of(session)));
         }
         if self.is_cleared {
             self.open().await?;

@@ -236,6 +236,32 @@ async fn a_login_that_was_refused_or_failed_leaves_everything_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_login_that_is_stored_keeps_its_cookie_when_the_rest_of_its_request_fails() {
+    let service = Service::start().await;
+    for cart in [None, Some(begun(&service, json!({ "cart": 1 })).await)] {
+        let mut login = Request::begin(&service.sessions, cart.as_ref()).await;
+        login.log_in("alice").await.unwrap();
+        let mut login = login.set("seen", true);
+        service.proxy.on_every(|_| Action::Respond(500, String::new()));
+        let Request { session, data, lifetime, refresh, .. } = &mut login;
+        let failed = session.finish(&data.to_string(), *lifetime, *refresh).await;
+        assert!(matches!(failed, Err(Error::Unavailable(_))));
+        service.proxy.on_every(Action::Forward);
+        service.proxy.forget();
+        let new = login.ends_with_cookie().await;
+        assert!(service.proxy.operations().is_empty(), "nothing is stored after it");
+        let stored = stored(&service, &new).await.unwrap();
+        assert_eq!((stored.get("cart").is_some(), stored.get("seen")), (cart.is_some(), None));
+    }
+    // A session that could not be begun has none.
+    let mut visit = Request::begin(&service.sessions, None).await.set("seen", true);
+    service.proxy.on_every(|_| Action::Respond(500, String::new()));
+    let failed = visit.session.finish(&visit.data.to_string(), visit.lifetime, visit.refresh).await;
+    assert!(matches!(failed, Err(Error::Unavailable(_))));
+    assert!(is_left(&visit.finish().await));
+}
+
+#[tokio::test]
 async fn of_two_logins_from_one_session_both_are_logged_in() {
     let service = Service::start().await;
     let id = begun(&service, json!({ "cart": 1 })).await;

@@ -357,6 +357,11 @@ class SessionStore(SessionBase):
         self._run(self._settle())
         return self._run(self._finish())
 
+    def cookie_after_failure(self) -> Any:
+        """What happens to the cookie when ``finish`` has failed: a login that this request has made before is stored."""
+        self._request.refuse()
+        return self._request.finish(RawJson("{}"))
+
     def cookie_of_failed_response(self) -> Any:
         """What happens to the cookie when the request has failed: the session may have a new key already."""
         record = self._request.session

@@ -64,7 +64,7 @@ def _process_response(middleware: Any, request: HttpRequest, response: HttpRespo
     except (NotFoundError, ChangedError, UpdateError) as error:
         raise SessionInterrupted("The session has ended before the request was completed.") from error
     except ANSWERED as error:
-        response, cookie = _answer(error), None
+        response, cookie = _answer(error), session.cookie_after_failure()
         patch_vary_headers(response, ("Cookie",))
     if cookie is None:
         return response

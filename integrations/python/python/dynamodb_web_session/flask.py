@@ -73,6 +73,7 @@ class DynamoDbSession(SessionMixin):
         self._lifetime_seconds = lifetime_seconds
         self._data: dict[str, Any] | None = None
         self._was_permanent = False
+        self._has_failed = False
         self.failure: SessionError | None = None
         """Why the session could not be loaded."""
 
@@ -188,7 +189,17 @@ class DynamoDbSession(SessionMixin):
         return Lifetime.default() if self._was_permanent else None
 
     def finish(self, refreshes: bool) -> Any:
-        """Stores what has changed, and returns what happens to the cookie."""
+        """Stores what has changed, and returns what happens to the cookie. Called again after an error, it stores nothing: what
+        it returns is the cookie of a login that this request has made before."""
+        if self._has_failed:
+            self._request.refuse()
+            return self._request.finish(RawJson("{}"))
+        self._has_failed = True
+        cookie = self._finish(refreshes)
+        self._has_failed = False
+        return cookie
+
+    def _finish(self, refreshes: bool) -> Any:
         data = self._load()
         record = self._request.session
         if self.modified or record is None:
@@ -255,10 +266,12 @@ class DynamoDbSessions(SessionInterface):
             return _replace(response, session.failure)  # an error page that wanted to read the session
         if not session.is_loaded:
             return
+        refreshes = app.config["SESSION_REFRESH_EACH_REQUEST"]
         try:
-            cookie = session.finish(app.config["SESSION_REFRESH_EACH_REQUEST"])
+            cookie = session.finish(refreshes)
         except ANSWERED as error:
-            return _replace(response, error)
+            _replace(response, error)
+            cookie = session.finish(refreshes)
         if cookie is None:
             return
         attributes: dict[str, Any] = {

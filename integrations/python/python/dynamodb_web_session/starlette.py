@@ -67,6 +67,7 @@ class RequestSession(dict[str, Any]):
         if max_age is not None:
             self.max_age = max_age
         self._failure: SessionError | None = None
+        self._has_failed = False
         self._waits_for: str | None = None
         self.can_set_cookie = True
         """Whether the response has not begun."""
@@ -150,7 +151,21 @@ class RequestSession(dict[str, Any]):
             )
 
     async def finish(self) -> Any:
-        """Stores what has changed, and returns what happens to the cookie."""
+        """Stores what has changed, and returns what happens to the cookie. Called again after an error, it stores nothing: what
+        it returns is the cookie of a login that this request has made before."""
+        if self._has_failed:
+            self._request.refuse()
+            return await self._request.finish({})
+        self._has_failed = True
+        cookie = await self._finish()
+        self._has_failed = False
+        return cookie
+
+    def refuse(self) -> None:
+        """The request has failed: it stores nothing more."""
+        self._has_failed = True
+
+    async def _finish(self) -> Any:
         if self._waits_for is not None:
             raise RuntimeError(f"{self._waits_for} was called and not awaited")
         if self._failure is not None:
@@ -250,12 +265,16 @@ class SessionMiddleware:
 
         async def refuse(error: SessionError) -> None:
             nonlocal is_refused
+            session.refuse()
+            cookie = await session.finish() if session.can_set_cookie else None
             is_refused, session.can_set_cookie = True, False
             status, text, headers = answer(error)
             if scope["type"] == "websocket":
                 await WebSocketClose(1013)(scope, receive, send)  # "try again later"
             else:
-                await PlainTextResponse(text, status, headers)(scope, receive, send)
+                response = PlainTextResponse(text, status, headers)
+                self._set_cookie(response, session, cookie)
+                await response(scope, receive, send)
 
         async def send_with_cookie(message: Message) -> None:
             nonlocal is_closed
@@ -297,15 +316,20 @@ class SessionMiddleware:
                 await PlainTextResponse("Internal Server Error", 500)(scope, receive, send_with_cookie)
             raise
 
+    def _set_cookie(self, response: Response, session: RequestSession, cookie: Any) -> None:
+        if cookie is None:
+            return
+        if cookie.value is None:
+            response.delete_cookie(self.name, **self.cookie)
+        else:
+            max_age = cookie.max_age if session.is_kept else None
+            response.set_cookie(self.name, cookie.value, max_age=max_age, **self.cookie)
+
     def _add_headers(self, message: Message, session: RequestSession, cookie: Any) -> None:
         headers = MutableHeaders(scope=message)
         if cookie is not None:
             response = Response()
-            if cookie.value is None:
-                response.delete_cookie(self.name, **self.cookie)
-            else:
-                max_age = cookie.max_age if session.is_kept else None
-                response.set_cookie(self.name, cookie.value, max_age=max_age, **self.cookie)
+            self._set_cookie(response, session, cookie)
             headers.append("set-cookie", response.headers["set-cookie"])
         if session.accessed or session.record is not None or cookie is not None:
             headers.add_vary_header("Cookie")
