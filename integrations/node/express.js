@@ -140,7 +140,8 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
     createSession(request, data) {
       const opened = data[LOADED] ?? manager.request(request.sessionID)
       const created = super.createSession(request, data)
-      this.#knows(request, opened, created, subjectOf(subject(created))).isFromCookie = true
+      const known = this.#knows(request, opened, created, subjectOf(subject(created)))
+      Object.assign(known, { isFromCookie: true, maxAge: created.cookie?.originalMaxAge })
       return created
     }
 
@@ -217,7 +218,10 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
     touch(id, data, callback) {
       const known = this.#known.get(data)
       if (!known || known.isFinished) return callback?.()
-      answer(callback, async () => void (await this.#store(known, data)))
+      const { record } = known.request
+      const isSame = record && !known.isStored && known.maxAge === data.cookie.originalMaxAge
+      const { keepsAlive } = known
+      answer(callback, () => (isSame ? known.request.finish(record.json, { lifetime: 'keep', keepsAlive }) : this.#store(known, data)))
     }
 
     async #finish(known, data) {
