@@ -111,11 +111,16 @@ class FetchSession {
 
   /** Stores what has changed. Returns the cookie that the response may set. */
   async store() {
-    return this.#request.finish(JSON.stringify(this.data), {
-      lifetime: this.#lifetime,
-      keepsAlive: this.keepsAlive,
-      refreshes: this.#keeps,
-    })
+    try {
+      return await this.#request.finish(JSON.stringify(this.data), {
+        lifetime: this.#lifetime,
+        keepsAlive: this.keepsAlive,
+        refreshes: this.#keeps,
+      })
+    } catch (error) {
+      this.#took() // called again, it stores nothing
+      throw error
+    }
   }
 
   /** What is left of the cookie, if it outlives the browser. */

@@ -434,7 +434,8 @@ export function fetchSessions(options?: {
   ): Promise<FetchSession<Data>>
   /**
    * Stores what the request has changed, and returns the value of the response's Set-Cookie header. undefined: the response sets
-   * none. Call it once, after the handler and before the response.
+   * none. Call it once, after the handler and before the response. When it fails, nothing is stored; but a login that this request has
+   * made before is: call it again for its cookie.
    */
   commit(session: FetchSession): Promise<string | undefined>
   /** Ends the session, and returns the value of the Set-Cookie header. */

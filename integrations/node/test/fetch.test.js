@@ -237,3 +237,23 @@ test("a user's sessions are listed, one ends by its name, and all but one", asyn
   await logOutEverywhere('devices')
   assert.equal((await getSession(opened[0])).record, undefined)
 })
+
+test('a login that is stored keeps its cookie when the rest of its request fails', async () => {
+  const proxy = await startProxy(table.url)
+  const { getSession, commit } = fetchSessions({ sessions: table.manager({ endpointUrl: proxy.url }) })
+  const fails = { outage: () => (proxy.isOutage = true), 'no JSON': (session) => (session.data.big = 1n) }
+  for (const [name, fail] of Object.entries(fails)) {
+    for (const [login, isThere] of [[true, true], [false, false]]) {
+      const session = await getSession(null)
+      if (login) await session.logIn(name)
+      session.data.seen = 1
+      fail(session)
+      await assert.rejects(commit(session))
+      proxy.isOutage = false
+      proxy.operations.length = 0
+      const cookie = await commit(session)
+      assert.deepEqual([cookie !== undefined, proxy.operations], [isThere, []], name)
+      if (login) assert.equal((await getSession(cookie.split(';')[0])).user, name)
+    }
+  }
+})
