@@ -52,11 +52,11 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
         const known = this.#knows(request, manager.request(undefined, request.sessionID), request.session)
         known.isNew = true
         known.isSuperseded = this.#superseded.delete(cookie)
-        if (known.isSuperseded) this.#present(request, cookie)
+        if (known.isSuperseded) this.#notePresented(request, cookie)
       }
     }
 
-    #present({ res: response, sessionID }, cookie) {
+    #notePresented({ res: response, sessionID }, cookie) {
       if (!response) return
       this.#presented.set(sessionID, cookie)
       response.once('close', () => this.#presented.delete(sessionID))
@@ -86,7 +86,7 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
         const opened = this.#moved.get(id) ?? (await this.#open(id))
         if (options?.ctx) return this.#inKoa(options.ctx, id, opened)
         const { isSuperseded, record } = opened
-        if (isSuperseded && this.#generate) this.#supersedes(id)
+        if (isSuperseded && this.#generate) this.#noteSuperseded(id)
         if (isSuperseded && this.fastify.isRegistered) return { cookie: fastify.read({ id, request: opened, isSuperseded }) }
         if (!record) return null
         const data = dataOf(record)
@@ -97,7 +97,7 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
       })
     }
 
-    #supersedes(id) {
+    #noteSuperseded(id) {
       if (this.#superseded.size >= 1000) this.#superseded.clear() // a program has asked for them
       this.#superseded.add(id)
     }
