@@ -306,8 +306,11 @@ function expressStore(session, { sessions, subject = () => undefined, moveFrom }
       hold(ctx.session, request.record)
       const known = { id, request, said: subjectOf(subject(ctx.session)), keepsAlive, isMoving: true }
       this.#known.set(ctx, known)
-      await koa.moveTo(ctx, id)
-      known.isMoving = false
+      try {
+        await koa.moveTo(ctx, id)
+      } finally {
+        known.isMoving = false
+      }
     }
 
     /** The record of a request's session. */
@@ -345,8 +348,11 @@ function hold(session, record) {
   for (const [key, value] of Object.entries(stored)) Reflect.set(session, key, value) // koa-session passes over keys of its own too
 }
 
+/** What the session libraries add to the data. */
+const ADDED = ['cookie', '_expire', '_maxAge', '_session']
+
 function isEmpty(data) {
-  return Object.keys(data).every((key) => key === 'cookie' || key.startsWith('_'))
+  return Object.keys(data).every((key) => ADDED.includes(key))
 }
 
 /** A login must not fail after it is stored, because the session object has methods of these names. */

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha512};
 /// OWASP's Session Management Cheat Sheet ("Session ID Entropy") and ASVS 5.0 ask for at least 128 bits.
 pub const ID_BYTES: RangeInclusive<usize> = 16..=128;
 
-/// A session ID. It is a secret: whoever knows it can use the session.
+/// A session ID. It is a secret: a person who knows it can use the session.
 ///
 /// Its text is base64url without padding; 32 random bytes make 43 characters. It cannot be printed: `Debug`
 /// shows the [`LoggableId`], there is no `Display`, and [`expose`](Self::expose) is the one way to the text.

@@ -222,3 +222,15 @@ test('express-session without Express: a request that reads is a use', async (t)
     assert.equal(await (await fetch(url, { headers: { cookie: set.split(';')[0] } })).text(), 'finn')
   }
 })
+
+test('a key that begins with _ is data as others are', async () => {
+  const { browser, proxy } = await serve(table, routes)
+  const tab = browser()
+  await tab.get('/visit')
+  const late = browser(tab.cookie)
+  await tab.get('/log-in/gil')
+  assert.deepEqual(await late.get('/set/_csrf/x'), { status: 400, set: undefined, text: 'The session has ended before the request was completed.' })
+  proxy.isOutage = true
+  const answered = await browser().get('/set/_csrf/x')
+  assert.deepEqual([answered.status, answered.set], [503, undefined])
+})

@@ -219,6 +219,12 @@ def remember(request: HttpRequest, name: str, seconds: int) -> HttpResponse:
 PROXIES: list[Proxy] = []
 
 
+def no_json_after_login(request: HttpRequest, name: str) -> HttpResponse:
+    auth.login(request, User.objects.get(username=name))
+    request.session["seen"] = object()
+    return HttpResponse()
+
+
 def outage_after_login(request: HttpRequest, name: str) -> HttpResponse:
     auth.login(request, User.objects.get(username=name))
     request.session["seen"] = 1
@@ -294,6 +300,7 @@ urlpatterns = [
     path("remember/<name>/<int:seconds>", remember),
     path("login-unguarded/<name>", login_unguarded),
     path("outage-after-login/<name>", outage_after_login),
+    path("no-json-after-login/<name>", no_json_after_login),
     path("goodbye", goodbye),
     path("clear", clear),
     path("others", others),
@@ -693,6 +700,10 @@ def test_a_login_stays_when_the_rest_of_its_request_cannot_be_stored(table: Tabl
         PROXIES.clear()
         proxy.is_outage = False
         assert answer.status_code == 503
+        assert client.get("/").json()["user"] == "alice" and all_of(client)["x"] == "0"
+        client = Client(raise_request_exception=False)
+        client.get("/set/x/0")
+        assert client.get("/no-json-after-login/alice").status_code == 500
         assert client.get("/").json()["user"] == "alice" and all_of(client)["x"] == "0"
 
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dynamodb_web_session::{KEY, TTL_ATTRIBUTE};
 
-/// From the ground up. What stands in no folder is the ground, except the manager, on which the verbs stand.
+/// From the ground up. Files outside of a folder are the lowest floor, except the manager, which the verbs use.
 const FLOORS: [&str; 5] = ["ground", "dynamodb", "manager", "verbs", "web"];
 
 fn floor(module: &str) -> usize {

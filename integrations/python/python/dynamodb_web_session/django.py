@@ -27,6 +27,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.handlers.exception import response_for_exception
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
@@ -65,6 +66,12 @@ def _process_response(middleware: Any, request: HttpRequest, response: HttpRespo
         raise SessionInterrupted("The session has ended before the request was completed.") from error
     except ANSWERED as error:
         response, cookie = _answer(error), session.cookie_after_failure()
+        patch_vary_headers(response, ("Cookie",))
+    except Exception as error:
+        cookie = session.cookie_after_failure()
+        if cookie is None:
+            raise
+        response = response_for_exception(request, error)  # as Django would answer, but outside of this middleware
         patch_vary_headers(response, ("Cookie",))
     if cookie is None:
         return response
