@@ -51,24 +51,27 @@ function requireKeys(ctx) {
   if (ctx.sessionOptions.signed && !ctx.cookies.keys) throw new TypeError('koa-session signs its cookie: set app.keys')
 }
 
-/** Gives the request the session with this ID, and sets its cookie. */
+/** Gives the request the session with this ID, and sets its cookie, or what else carries the ID. */
 async function moveTo(ctx, id) {
   const { genid } = ctx.sessionOptions
+  const before = { ...ctx.response.headers }
   ctx.sessionOptions.genid = () => id
   try {
     await ctx.session.regenerate()
   } finally {
     ctx.sessionOptions.genid = genid
   }
-  keepCookie(ctx)
+  const { headers } = ctx.response
+  keepHeaders(ctx, Object.keys(headers).filter((name) => String(headers[name]) !== String(before[name])))
 }
 
 /** Koa removes all headers when the handler fails, and sets those of the error. The session has its new ID all the same. */
-function keepCookie(ctx) {
+function keepHeaders(ctx, names) {
   const { onerror } = ctx
   ctx.onerror = function (error) {
     if (error instanceof Error && Object.isExtensible(error)) {
-      error.headers = { 'set-cookie': ctx.response.get('set-cookie'), ...error.headers }
+      const kept = names.map((name) => [name, ctx.response.get(name)])
+      error.headers = { ...Object.fromEntries(kept), ...error.headers }
     }
     return onerror.call(this, error)
   }

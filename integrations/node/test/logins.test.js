@@ -352,3 +352,22 @@ test('Koa: without keys for the cookie there is no login', async (t) => {
   assert.equal((await fetch(`http://127.0.0.1:${server.address().port}`)).status, 500)
   assert.deepEqual(proxy.operations, [])
 })
+
+test('Koa: an ID in a header stays when the handler fails after the login', async (t) => {
+  const { store, sessions } = await startStore(koaSession)
+  const externalKey = { get: (ctx) => ctx.get('x-session'), set: (ctx, id) => ctx.set('x-session', id) }
+  const koa = new (require('koa'))()
+  koa.keys = ['secret']
+  koa.silent = true
+  koa.use((koaSession.default ?? koaSession)({ store, externalKey }, koa))
+  koa.use(async (ctx) => {
+    await logIn(ctx, 'alice', { user: 'alice' })
+    throw new Error('after the login')
+  })
+  const server = koa.listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const answered = await fetch(`http://127.0.0.1:${server.address().port}`)
+  assert.equal(answered.status, 500)
+  assert.equal((await sessions.load(answered.headers.get('x-session'))).subject, 'alice')
+})
